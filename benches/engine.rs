@@ -1,0 +1,91 @@
+//! The engine's budgets, natively, on one core: `make bench`.
+
+use std::fmt::Write;
+
+use brokerscope::sim::history::History;
+use brokerscope::sim::scenario::Scenario;
+use brokerscope::sim::world::World;
+use brokerscope::time::{Duration, Instant};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+fn main() {
+    divan::main();
+}
+
+/// A cluster with one topic, written by `producers` at `rate` records a second each and read by one group.
+fn scenario(brokers: u32, partitions: u32, producers: u32, rate: u64, consumers: u32, work: &str) -> Scenario {
+    let mut text = format!(
+        "format = 1\ntitle = \"bench\"\nsummary = \"A measured load.\"\nseed = 1\nduration = \"600s\"\n\
+         [cluster]\nbrokers = {brokers}\ncontrollers = 3\n\
+         config = {{ \"group.initial.rebalance.delay.ms\" = 500 }}\n\
+         [[topic]]\nname = \"orders\"\npartitions = {partitions}\nreplication-factor = 3\n"
+    );
+    for producer in 0..producers {
+        writeln!(text, "[[producer]]\nname = \"p{producer}\"\ntopic = \"orders\"\nrate = {rate}\nsize = 100")
+            .expect("a string");
+    }
+    for consumer in 0..consumers {
+        writeln!(
+            text,
+            "[[consumer]]\nname = \"c{consumer}\"\ngroup = \"g\"\ntopics = [\"orders\"]\nwork = \"{work}\"\n\
+             config = {{ \"auto.offset.reset\" = \"earliest\" }}"
+        )
+        .expect("a string");
+    }
+    Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn at(secs: u64) -> Instant {
+    Instant::ZERO + Duration::secs(secs)
+}
+
+/// Budget: 2,000,000 records a second; aim: 4,000,000. RF 3, acks=all, 100 bytes, read by one group, books kept.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn records_produced_replicated_and_read(bencher: Bencher) {
+    let scenario = scenario(3, 6, 2, 200_000, 1, "0s");
+    bencher.counter(ItemsCount::new(4_000_000_u64)).bench_local(|| {
+        let mut world = World::new(&scenario);
+        world.run_until(at(10));
+        world.event_count()
+    });
+}
+
+/// Budget: the cost of one event grows at most twofold from the first size to the second. As many producers and
+/// consumers as brokers.
+#[divan::bench(args = [(3, 10), (50, 5000)], sample_count = 5, sample_size = 1)]
+fn events(bencher: Bencher, (brokers, partitions): (u32, u32)) {
+    let scenario = scenario(brokers, partitions, brokers, 1000, brokers, "0s");
+    let mut settled = World::new(&scenario);
+    settled.run_until(at(10));
+    let before = settled.event_count();
+    let mut counted = settled.clone();
+    counted.run_until(at(15));
+    let events = counted.event_count() - before;
+    bencher.counter(ItemsCount::new(events)).with_inputs(|| settled.clone()).bench_local_values(|mut world| {
+        world.run_until(at(15));
+        world.event_count()
+    });
+}
+
+/// Budget: 100 ms to any moment of ten busy minutes.
+#[divan::bench(args = [30, 299, 595], sample_count = 20, sample_size = 1)]
+fn seek_in_ten_busy_minutes(bencher: Bencher, second: u64) {
+    thread_local! {
+        static HISTORY: std::cell::RefCell<Option<History>> = const { std::cell::RefCell::new(None) };
+    }
+    HISTORY.with_borrow_mut(|history| {
+        let history = history.get_or_insert_with(|| {
+            let mut history = History::new(&scenario(3, 6, 1, 300, 2, "1ms"));
+            history.run_until(at(600), || true);
+            history.take_facts();
+            history
+        });
+        bencher.bench_local(|| {
+            history.seek(at(second));
+            history.take_facts();
+            history.now()
+        });
+        history.seek(at(600));
+    });
+}

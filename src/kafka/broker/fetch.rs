@@ -1,0 +1,250 @@
+//! Fetch, on the leader's side (`ReplicaManager.fetchMessages`, `DelayedFetch`), and ListOffsets.
+//!
+//! A consumer reads below the high watermark, a follower up to the log end. A follower's fetch is also its
+//! acknowledgement of everything below the offset it asks for.
+
+use super::Broker;
+use crate::kafka::config::Isolation;
+use crate::kafka::effects::{Effects, Timer};
+use crate::kafka::error::ErrorCode;
+use crate::kafka::fact::Fact;
+use crate::kafka::ids::{LeaderEpoch, Node, Offset};
+use crate::kafka::message::{
+    FetchPartition, FetchRequest, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
+    Response,
+};
+use crate::kafka::purgatory::DelayedFetch;
+use crate::kafka::replica::Replica;
+use crate::time::Instant;
+
+/// What one partition of a fetch would get.
+enum Outlook {
+    /// So many bytes.
+    Bytes(u64),
+    /// An answer that must not wait.
+    Urgent,
+}
+
+impl Broker {
+    pub(super) fn on_fetch(
+        &mut self,
+        now: Instant,
+        from: Node,
+        correlation_id: u32,
+        request: FetchRequest,
+        out: &mut Effects,
+    ) {
+        if request.replica.is_some() {
+            self.take_note_of_follower(now, &request, out);
+        }
+        if request.max_wait.is_zero() || request.partitions.is_empty() || self.is_answerable(&request, false) {
+            return self.answer_fetch(from, correlation_id, &request, out);
+        }
+        // A waiting fetch is looked at once more with the stricter eyes of the purgatory.
+        if self.is_answerable(&request, true) {
+            return self.answer_fetch(from, correlation_id, &request, out);
+        }
+        let at = now + request.max_wait;
+        let id = self.purgatory.hold_fetch(DelayedFetch { from, correlation_id, request });
+        out.set_timer(at, Timer::DelayedFetch { id });
+    }
+
+    /// Answers a waiting fetch if there is enough for it now.
+    pub(super) fn try_complete_fetch(&mut self, id: u64, out: &mut Effects) {
+        let Some(fetch) = self.purgatory.fetch(id) else { return };
+        if self.is_answerable(&fetch.request, true) {
+            self.finish_fetch(id, out);
+        }
+    }
+
+    /// Answers a waiting fetch with what there is.
+    pub(super) fn finish_fetch(&mut self, id: u64, out: &mut Effects) {
+        let Some(fetch) = self.purgatory.take_fetch(id) else { return };
+        out.cancel_timer(Timer::DelayedFetch { id });
+        self.answer_fetch(fetch.from, fetch.correlation_id, &fetch.request, out);
+    }
+
+    /// A follower has everything below what it asks for: it may join the ISR, and the high watermark may rise. A fetch
+    /// from a diverging log says nothing of the kind.
+    fn take_note_of_follower(&mut self, now: Instant, request: &FetchRequest, out: &mut Effects) {
+        let Some((follower, epoch)) = request.replica else { return };
+        for wanted in &request.partitions {
+            let Some(replica) = self.replicas.get_mut(&wanted.partition) else { continue };
+            if check(replica, wanted, true).is_err() || diverges(replica, wanted) {
+                continue;
+            }
+            let moved = replica.update_follower(now, follower, epoch, wanted.fetch_offset);
+            self.maybe_expand_isr(now, wanted.partition, follower, out);
+            if moved {
+                self.try_advance_high_watermark(now, wanted.partition, out);
+            }
+        }
+    }
+
+    /// Whether a fetch need not wait (any longer). In the purgatory an offset beyond the readable end is an answer too:
+    /// the leader has changed, and the client should look again.
+    fn is_answerable(&self, request: &FetchRequest, in_purgatory: bool) -> bool {
+        let mut bytes = 0;
+        for wanted in &request.partitions {
+            match self.outlook(request, wanted, u64::from(request.min_bytes).saturating_sub(bytes), in_purgatory) {
+                Outlook::Urgent => return true,
+                Outlook::Bytes(more) => bytes += more,
+            }
+        }
+        bytes >= u64::from(request.min_bytes)
+    }
+
+    fn outlook(&self, request: &FetchRequest, wanted: &FetchPartition, enough: u64, in_purgatory: bool) -> Outlook {
+        let Some(replica) = self.replicas.get(&wanted.partition) else { return Outlook::Urgent };
+        let from_follower = request.replica.is_some();
+        if check(replica, wanted, from_follower).is_err() || (from_follower && diverges(replica, wanted)) {
+            return Outlook::Urgent;
+        }
+        let end = readable_end(replica, request);
+        if in_purgatory && wanted.fetch_offset > end {
+            return Outlook::Urgent;
+        }
+        let limit = u64::from(wanted.max_bytes).min(enough.max(1));
+        Outlook::Bytes(replica.log().readable_bytes(wanted.fetch_offset, end, limit))
+    }
+
+    fn answer_fetch(&self, to: Node, correlation_id: u32, request: &FetchRequest, out: &mut Effects) {
+        let mut left = u64::from(request.max_bytes);
+        let mut nothing_yet = true;
+        let partitions = request
+            .partitions
+            .iter()
+            .map(|wanted| {
+                let fetched = self.read(request, wanted, left, nothing_yet, out);
+                let bytes: u64 = fetched.batches.iter().map(|batch| batch.size()).sum();
+                left = left.saturating_sub(bytes);
+                nothing_yet &= bytes == 0;
+                fetched
+            })
+            .collect();
+        out.respond(to, correlation_id, Response::Fetch(FetchResponse { partitions }));
+    }
+
+    fn read(
+        &self,
+        request: &FetchRequest,
+        wanted: &FetchPartition,
+        left: u64,
+        at_least_one: bool,
+        out: &mut Effects,
+    ) -> FetchedPartition {
+        let mut fetched = FetchedPartition {
+            partition: wanted.partition,
+            error: ErrorCode::None,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            current_leader: None,
+            preferred_read_replica: None,
+            batches: Vec::new(),
+        };
+        let Some(replica) = self.replicas.get(&wanted.partition) else {
+            fetched.error = ErrorCode::UnknownTopicOrPartition;
+            return fetched;
+        };
+        fetched.high_watermark = replica.high_watermark();
+        fetched.last_stable_offset = replica.last_stable_offset();
+        fetched.log_start_offset = replica.log().start();
+        if let Err(error) = check(replica, wanted, request.replica.is_some()) {
+            out.note(Fact::FetchFailed { partition: wanted.partition, error });
+            fetched.error = error;
+            fetched.current_leader = replica.current_leader(self.id);
+            return fetched;
+        }
+        if request.replica.is_some()
+            && let Some(last_fetched) = wanted.last_fetched_epoch
+            && let Ok(Some(diverging)) = replica.diverging_epoch(last_fetched, wanted.fetch_offset)
+        {
+            fetched.diverging_epoch = Some(diverging);
+            return fetched;
+        }
+        let limit = left.min(u64::from(wanted.max_bytes));
+        fetched.batches = replica.log().read(wanted.fetch_offset, readable_end(replica, request), limit, at_least_one);
+        fetched
+    }
+
+    pub(super) fn on_list_offsets(
+        &mut self,
+        from: Node,
+        correlation_id: u32,
+        request: &ListOffsetsRequest,
+        out: &mut Effects,
+    ) {
+        let partitions = request
+            .partitions
+            .iter()
+            .map(|&(partition, epoch, spec)| {
+                let Some(replica) = self.replicas.get(&partition) else {
+                    return (partition, ErrorCode::UnknownTopicOrPartition, -1, Default::default());
+                };
+                match list_offset(replica, epoch, spec, request) {
+                    Ok(offset) => (partition, ErrorCode::None, offset, replica.leader_epoch()),
+                    Err(error) => (partition, error, -1, Default::default()),
+                }
+            })
+            .collect();
+        out.respond(from, correlation_id, Response::ListOffsets(ListOffsetsResponse { partitions }));
+    }
+}
+
+/// The checks of a fetch, in Kafka's order: epoch, leadership, membership, offset (`Partition.readRecords`).
+fn check(replica: &Replica, wanted: &FetchPartition, from_follower: bool) -> Result<(), ErrorCode> {
+    replica.check_epoch(wanted.current_leader_epoch)?;
+    if from_follower && let Some(last_fetched) = wanted.last_fetched_epoch {
+        replica.diverging_epoch(last_fetched, wanted.fetch_offset)?;
+        if diverges(replica, wanted) {
+            return Ok(());
+        }
+    }
+    let log = replica.log();
+    if (log.start()..=log.end()).contains(&wanted.fetch_offset) { Ok(()) } else { Err(ErrorCode::OffsetOutOfRange) }
+}
+
+fn diverges(replica: &Replica, wanted: &FetchPartition) -> bool {
+    wanted
+        .last_fetched_epoch
+        .is_some_and(|last_fetched| matches!(replica.diverging_epoch(last_fetched, wanted.fetch_offset), Ok(Some(_))))
+}
+
+/// Where reading stops: a follower at the log end, a consumer at the high watermark or the last stable offset.
+fn readable_end(replica: &Replica, request: &FetchRequest) -> Offset {
+    if request.replica.is_some() {
+        return replica.log().end();
+    }
+    committed_end(replica, request.isolation)
+}
+
+fn committed_end(replica: &Replica, isolation: Isolation) -> Offset {
+    match isolation {
+        Isolation::ReadUncommitted => replica.high_watermark(),
+        Isolation::ReadCommitted => replica.last_stable_offset(),
+    }
+}
+
+/// A new leader whose high watermark has not reached its own epoch yet cannot tell a client where the log ends (KIP-207).
+/// A follower wants to know where the log ends, and that is always known.
+fn list_offset(
+    replica: &Replica,
+    epoch: Option<LeaderEpoch>,
+    spec: OffsetSpec,
+    request: &ListOffsetsRequest,
+) -> Result<Offset, ErrorCode> {
+    replica.check_epoch(epoch)?;
+    match spec {
+        OffsetSpec::Earliest => Ok(replica.log().start()),
+        OffsetSpec::Latest if request.replica.is_some() => Ok(replica.log().end()),
+        OffsetSpec::Latest => {
+            let epoch_start = replica.leadership().map_or(0, |leadership| leadership.epoch_start());
+            if replica.high_watermark() < epoch_start {
+                return Err(ErrorCode::OffsetNotAvailable);
+            }
+            Ok(committed_end(replica, request.isolation))
+        }
+    }
+}

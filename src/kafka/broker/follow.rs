@@ -1,0 +1,252 @@
+//! Following leaders: one fetcher for each broker that leads something this one has a replica of
+//! (`ReplicaFetcherManager`, `ReplicaFetcherThread`; one thread per source broker).
+//!
+//! A fetcher has one Fetch out at a time, for all its partitions. The next goes out when the answer is here.
+//!
+//! A leader that cannot place the offset asked for answers OFFSET_OUT_OF_RANGE. The follower then asks with ListOffsets
+//! where the leader's log ends, and, unless its own goes beyond that, where it begins
+//! (`AbstractFetcherThread.fetchOffsetAndTruncate`). In Kafka the thread waits for those answers with all its partitions;
+//! here the others go on.
+
+use std::collections::BTreeMap;
+
+use super::{Broker, Purpose};
+use crate::kafka::config::Isolation;
+use crate::kafka::effects::{Effects, Timer};
+use crate::kafka::error::ErrorCode;
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, TopicPartition};
+use crate::kafka::message::{
+    FetchPartition, FetchRequest, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec, Request,
+};
+use crate::kafka::replica::Replica;
+use crate::time::{Duration, Instant};
+
+/// The fetching from one leader.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fetcher {
+    partitions: BTreeMap<TopicPartition, Progress>,
+    in_flight: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Fetching,
+    /// After an error: not before this moment.
+    BackingOff(Instant),
+    /// Out of range: a ListOffsets is out.
+    AwaitingOffset,
+    /// Fenced: the metadata that explains it is still on its way.
+    AwaitingMetadata,
+}
+
+/// An end of a leader's log that its follower asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeaderOffset {
+    leader: BrokerId,
+    partition: TopicPartition,
+    epoch: LeaderEpoch,
+    spec: OffsetSpec,
+}
+
+impl Broker {
+    /// Follows `leader` with a partition, from its log end on, and nobody else; `None` follows nobody.
+    pub(super) fn follow(&mut self, partition: TopicPartition, leader: Option<BrokerId>) {
+        self.fetchers.retain(|id, fetcher| {
+            if Some(*id) != leader {
+                fetcher.partitions.remove(&partition);
+            }
+            !fetcher.partitions.is_empty() || fetcher.in_flight || Some(*id) == leader
+        });
+        if let Some(leader) = leader {
+            self.fetchers.entry(leader).or_default().partitions.insert(partition, Progress::Fetching);
+        }
+    }
+
+    /// Sends the fetches that may go out.
+    pub(super) fn run_fetchers(&mut self, now: Instant, out: &mut Effects) {
+        let leaders: Vec<BrokerId> = self.fetchers.keys().copied().collect();
+        for leader in leaders {
+            self.run_fetcher(now, leader, out);
+        }
+    }
+
+    /// Sends the next fetch to a leader, unless one is out or every partition waits.
+    pub(super) fn run_fetcher(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        if fetcher.in_flight {
+            return;
+        }
+        let mut wanted = Vec::with_capacity(fetcher.partitions.len());
+        let mut retry: Option<Instant> = None;
+        for (partition, progress) in &mut fetcher.partitions {
+            match *progress {
+                Progress::BackingOff(until) if until > now => {
+                    retry = Some(retry.map_or(until, |earliest| earliest.min(until)));
+                    continue;
+                }
+                Progress::AwaitingOffset | Progress::AwaitingMetadata => continue,
+                Progress::Fetching | Progress::BackingOff(_) => *progress = Progress::Fetching,
+            }
+            if let Some(replica) = self.replicas.get(partition) {
+                wanted.push(FetchPartition {
+                    partition: *partition,
+                    current_leader_epoch: Some(replica.leader_epoch()),
+                    fetch_offset: replica.log().end(),
+                    last_fetched_epoch: replica.log().last_epoch(),
+                    log_start_offset: replica.log().start(),
+                    max_bytes: self.config.replica_fetch_max_bytes,
+                });
+            }
+        }
+        if let Some(at) = retry {
+            out.set_timer(at, Timer::FollowerFetch { leader });
+        }
+        let Some(epoch) = self.lifecycle.broker_epoch().filter(|_| !wanted.is_empty()) else { return };
+        fetcher.in_flight = true;
+        let epochs =
+            wanted.iter().map(|fetch| (fetch.partition, fetch.current_leader_epoch.unwrap_or_default())).collect();
+        let request = Request::Fetch(FetchRequest {
+            replica: Some((self.id, epoch)),
+            max_wait: self.config.replica_fetch_wait_max,
+            min_bytes: self.config.replica_fetch_min_bytes,
+            max_bytes: FOLLOWER_FETCH_MAX_BYTES,
+            isolation: Isolation::ReadUncommitted,
+            rack: None,
+            partitions: wanted,
+        });
+        let purpose = Purpose::FollowerFetch { leader, epochs };
+        self.in_flight.send(now, Node::Broker(leader), request, FOLLOWER_FETCH_TIMEOUT, purpose, out);
+    }
+
+    /// A leader answered. `epochs` are those the fetch was sent with: an answer to an older one is void.
+    pub(super) fn on_fetched(
+        &mut self,
+        now: Instant,
+        leader: BrokerId,
+        epochs: &[(TopicPartition, LeaderEpoch)],
+        fetched: Vec<FetchedPartition>,
+        out: &mut Effects,
+    ) {
+        if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+            fetcher.in_flight = false;
+        }
+        for (answer, &(_, epoch)) in fetched.into_iter().zip(epochs) {
+            self.process_fetched(now, leader, epoch, answer, out);
+        }
+        self.run_fetcher(now, leader, out);
+    }
+
+    fn process_fetched(
+        &mut self,
+        now: Instant,
+        leader: BrokerId,
+        epoch: LeaderEpoch,
+        answer: FetchedPartition,
+        out: &mut Effects,
+    ) {
+        let Some(progress) =
+            self.fetchers.get_mut(&leader).and_then(|fetcher| fetcher.partitions.get_mut(&answer.partition))
+        else {
+            return;
+        };
+        let Some(replica) = self.replicas.get_mut(&answer.partition) else { return };
+        if replica.leader_epoch() != epoch || replica.is_leader() {
+            return;
+        }
+        match answer.error {
+            ErrorCode::None => {
+                if let Some((diverging, end)) = answer.diverging_epoch {
+                    replica.truncate_to_divergence(diverging, end, out);
+                } else {
+                    replica.append_fetched(answer.batches, answer.high_watermark, out);
+                }
+            }
+            ErrorCode::OffsetOutOfRange => {
+                *progress = Progress::AwaitingOffset;
+                let partition = answer.partition;
+                self.ask_leader(now, LeaderOffset { leader, partition, epoch, spec: OffsetSpec::Latest }, out);
+            }
+            ErrorCode::FencedLeaderEpoch => *progress = Progress::AwaitingMetadata,
+            _ => *progress = Progress::BackingOff(now + self.config.replica_fetch_backoff),
+        }
+    }
+
+    fn ask_leader(&mut self, now: Instant, asked: LeaderOffset, out: &mut Effects) {
+        let request = Request::ListOffsets(ListOffsetsRequest {
+            replica: Some(self.id),
+            isolation: Isolation::ReadUncommitted,
+            partitions: vec![(asked.partition, Some(asked.epoch), asked.spec)],
+        });
+        let purpose = Purpose::FollowerListOffsets(asked);
+        self.in_flight.send(now, Node::Broker(asked.leader), request, FOLLOWER_FETCH_TIMEOUT, purpose, out);
+    }
+
+    /// A leader said where its log ends or begins: what goes beyond its end is cut off; a log that ends before the
+    /// leader's begins is dropped.
+    pub(super) fn on_leader_offset(
+        &mut self,
+        now: Instant,
+        asked: LeaderOffset,
+        listed: &ListOffsetsResponse,
+        out: &mut Effects,
+    ) {
+        let Some(&(_, error, offset, _)) = listed.partitions.first() else {
+            return self.on_leader_offset_lost(now, asked, out);
+        };
+        let backoff = self.config.replica_fetch_backoff;
+        let Some((progress, replica)) = self.awaiting_offset(asked) else { return };
+        match error {
+            ErrorCode::None => match asked.spec {
+                OffsetSpec::Latest if offset >= replica.log().end() => {
+                    return self.ask_leader(now, LeaderOffset { spec: OffsetSpec::Earliest, ..asked }, out);
+                }
+                OffsetSpec::Latest => {
+                    *progress = Progress::Fetching;
+                    replica.truncate(offset, out);
+                }
+                OffsetSpec::Earliest if offset > replica.log().end() => {
+                    *progress = Progress::Fetching;
+                    replica.truncate_fully_and_start_at(offset, out);
+                }
+                // The leader should be able to place it by now.
+                OffsetSpec::Earliest => *progress = Progress::BackingOff(now + backoff),
+            },
+            ErrorCode::FencedLeaderEpoch => *progress = Progress::AwaitingMetadata,
+            _ => *progress = Progress::BackingOff(now + backoff),
+        }
+        self.run_fetcher(now, asked.leader, out);
+    }
+
+    /// A leader does not say where its log ends: back to asking it for records after a pause.
+    pub(super) fn on_leader_offset_lost(&mut self, now: Instant, asked: LeaderOffset, out: &mut Effects) {
+        let until = now + self.config.replica_fetch_backoff;
+        let Some((progress, _)) = self.awaiting_offset(asked) else { return };
+        *progress = Progress::BackingOff(until);
+        self.run_fetcher(now, asked.leader, out);
+    }
+
+    /// The partition that waits for this answer; `None` if the leader or its epoch has changed since.
+    fn awaiting_offset(&mut self, asked: LeaderOffset) -> Option<(&mut Progress, &mut Replica)> {
+        let progress = self.fetchers.get_mut(&asked.leader)?.partitions.get_mut(&asked.partition)?;
+        let replica = self.replicas.get_mut(&asked.partition)?;
+        let current = *progress == Progress::AwaitingOffset && replica.leader_epoch() == asked.epoch;
+        current.then_some((progress, replica))
+    }
+
+    /// A leader does not answer: all its partitions back off.
+    pub(super) fn on_fetch_lost(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
+        let until = now + self.config.replica_fetch_backoff;
+        if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+            fetcher.in_flight = false;
+            for progress in fetcher.partitions.values_mut().filter(|progress| **progress == Progress::Fetching) {
+                *progress = Progress::BackingOff(until);
+            }
+        }
+        self.run_fetcher(now, leader, out);
+    }
+}
+
+/// `replica.fetch.response.max.bytes`.
+const FOLLOWER_FETCH_MAX_BYTES: u32 = 10_485_760;
+/// `replica.socket.timeout.ms`.
+const FOLLOWER_FETCH_TIMEOUT: Duration = Duration::secs(30);

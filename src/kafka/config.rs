@@ -1,0 +1,321 @@
+//! Settings, by Kafka's names and with Kafka's defaults.
+//!
+//! One table per kind of machine says everything about a setting: its field, its name, its default, the values Kafka
+//! takes, and what it does. Names, defaults and bounds: `ProducerConfig`, `ConsumerConfig`, `TopicConfig`,
+//! `AbstractKafkaConfig` and `KRaftConfigs` of Apache Kafka 4.3.1.
+//!
+//! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). Those of a
+//! topic's storage are known and kept, and say themselves that nothing acts on them yet.
+
+use std::fmt;
+
+use crate::time::Duration;
+
+/// One setting, as the inspector and the error messages describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Kafka's name: `linger.ms`.
+    pub name: &'static str,
+    /// Kafka's default, as Kafka writes it.
+    pub default: &'static str,
+    /// The values Kafka takes, for people: `[0,...]`, `[all, -1, 0, 1]`.
+    pub allowed: &'static str,
+    /// What it decides, in one sentence.
+    pub effect: &'static str,
+}
+
+/// Why a setting was refused. Prints as Kafka's `ConfigException` would say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingError {
+    /// No setting of that name for this kind of machine; `nearest` is the most alike.
+    Unknown { name: String, nearest: Option<&'static str> },
+    /// The value is not one that Kafka takes.
+    Invalid { name: &'static str, value: String, allowed: &'static str },
+    /// Two settings contradict each other.
+    Conflict(String),
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name, nearest: Some(nearest) } => {
+                write!(f, "unknown setting `{name}`; did you mean `{nearest}`?")
+            }
+            Self::Unknown { name, nearest: None } => write!(f, "unknown setting `{name}`"),
+            Self::Invalid { name, value, allowed } => {
+                write!(f, "invalid value `{value}` for `{name}`; allowed: {allowed}")
+            }
+            Self::Conflict(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+/// A type a setting can have. `show` of a value parses back to it.
+pub trait SettingValue: Sized {
+    fn parse(text: &str, low: i64, high: i64) -> Option<Self>;
+    fn show(&self) -> String;
+}
+
+/// Unbounded above: Kafka's `[low,...]`.
+const ANY: i64 = i64::MAX;
+
+impl SettingValue for Duration {
+    /// Milliseconds, as every Kafka setting that ends in `.ms`.
+    fn parse(text: &str, low: i64, high: i64) -> Option<Self> {
+        let millis: i64 = text.trim().parse().ok()?;
+        // Only `retention.ms` and its like may be negative, and -1 means "no limit" there.
+        (low..=high)
+            .contains(&millis)
+            .then(|| u64::try_from(millis).map_or(Self::MAX, |ms| Self::MAX.min(Self::millis(ms.min(u64::MAX / 8000)))))
+    }
+    fn show(&self) -> String {
+        if *self == Self::MAX { "-1".into() } else { self.as_millis().to_string() }
+    }
+}
+
+macro_rules! integer_setting {
+    ($($type:ty),*) => {$(
+        impl SettingValue for $type {
+            fn parse(text: &str, low: i64, high: i64) -> Option<Self> {
+                let number: i64 = text.trim().parse().ok()?;
+                if (low..=high).contains(&number) { <$type>::try_from(number).ok() } else { None }
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+integer_setting!(i32, i64, u32, u64);
+
+impl SettingValue for bool {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            word if word.eq_ignore_ascii_case("true") => Some(true),
+            word if word.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for Option<String> {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        Some((!text.is_empty() && text != "null").then(|| text.to_owned()))
+    }
+    fn show(&self) -> String {
+        self.clone().unwrap_or_else(|| "null".into())
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $other:literal)*),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl SettingValue for $name {
+            fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+                match text.trim().to_ascii_lowercase().as_str() {
+                    $($text $(| $other)* => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+            fn show(&self) -> String {
+                match self { $(Self::$variant => $text),* }.to_owned()
+            }
+        }
+    };
+}
+
+choice! {
+    /// `acks`: what a producer waits for.
+    Acks {
+        /// Nothing: no reply is sent.
+        None = "0",
+        /// The leader's append.
+        Leader = "1",
+        /// Every replica in the ISR.
+        All = "all" | "-1",
+    }
+}
+choice! {
+    /// `auto.offset.reset`: where a consumer begins without a valid committed offset.
+    OffsetReset { Latest = "latest", Earliest = "earliest", None = "none" }
+}
+choice! {
+    /// `isolation.level`: whether records of open and aborted transactions are read.
+    Isolation { ReadUncommitted = "read_uncommitted", ReadCommitted = "read_committed" }
+}
+choice! {
+    /// `compression.type` of a producer.
+    Compression { None = "none", Gzip = "gzip", Snappy = "snappy", Lz4 = "lz4", Zstd = "zstd" }
+}
+choice! {
+    /// `message.timestamp.type` of a topic.
+    TimestampType { CreateTime = "createtime", LogAppendTime = "logappendtime" }
+}
+choice! {
+    /// `cleanup.policy` of a topic.
+    CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
+}
+choice! {
+    /// `partition.assignment.strategy`: the client-side assignor, by its class name.
+    AssignmentStrategy {
+        Range = "range" | "rangeassignor" | "org.apache.kafka.clients.consumer.rangeassignor",
+    }
+}
+
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal, $default:literal, [$low:expr, $high:expr], $allowed:literal, $effect:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $(#[doc = concat!("`", $key, "`: ", $effect)] pub $field: $type,)*
+        }
+
+        impl $name {
+            /// Every setting of this kind of machine, in the order of the documentation.
+            pub const SETTINGS: &'static [Setting] =
+                &[$(Setting { name: $key, default: $default, allowed: $allowed, effect: $effect }),*];
+
+            /// Sets one value, by Kafka's name. Nothing changes when it is refused.
+            pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
+                match key {
+                    $($key => {
+                        self.$field = SettingValue::parse(value, $low, $high).ok_or_else(|| SettingError::Invalid {
+                            name: $key, value: value.to_owned(), allowed: $allowed,
+                        })?;
+                        Ok(())
+                    })*
+                    _ => Err(SettingError::Unknown { name: key.to_owned(), nearest: nearest(key, Self::SETTINGS) }),
+                }
+            }
+
+            /// A value as text, by Kafka's name.
+            pub fn get(&self, key: &str) -> Option<String> {
+                match key {
+                    $($key => Some(SettingValue::show(&self.$field)),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($field: SettingValue::parse($default, $low, $high).expect(concat!("the default of ", $key)),)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// What a producer is configured with.
+    ProducerConfig {
+        acks: Acks = "acks", "all", [0, ANY], "[all, -1, 0, 1]", "0: do not wait; 1: the leader has appended; all: every in-sync replica has.";
+        linger: Duration = "linger.ms", "5", [0, ANY], "[0,...]", "waits this long for more records before sending a batch that is not full.";
+        batch_size: u32 = "batch.size", "16384", [0, ANY], "[0,...]", "target bytes of a batch; a bigger record gets a batch of its own.";
+        buffer_memory: u64 = "buffer.memory", "33554432", [0, ANY], "[0,...]", "bytes of unsent records; send() blocks when they are used up.";
+        max_block: Duration = "max.block.ms", "60000", [0, ANY], "[0,...]", "how long send() may block on the buffer or on metadata.";
+        max_request_size: u32 = "max.request.size", "1048576", [0, ANY], "[0,...]", "largest request, and largest record.";
+        max_in_flight_requests: u32 = "max.in.flight.requests.per.connection", "5", [1, ANY], "[1,...]", "unanswered requests per broker.";
+        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "keeps retried batches in order; producer ids, by which a broker recognises a retry, are not modelled yet.";
+        retries: u32 = "retries", "2147483647", [0, 2_147_483_647], "[0,...,2147483647]", "how often a batch is sent again; bounded by delivery.timeout.ms in practice.";
+        delivery_timeout: Duration = "delivery.timeout.ms", "120000", [0, ANY], "[0,...]", "from send() to success or failure, retries included.";
+        request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry; doubles with each, give or take 20 %.";
+        retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
+        metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
+        compression: Compression = "compression.type", "none", [0, ANY], "[none, gzip, snappy, lz4, zstd]", "how whole batches are compressed.";
+        ignore_keys: bool = "partitioner.ignore.keys", "false", [0, 1], "[true, false]", "spreads records with a key like those without.";
+        adaptive_partitioning: bool = "partitioner.adaptive.partitioning.enable", "true", [0, 1], "[true, false]", "gives partitions with shorter queues more of the records without a key.";
+    }
+}
+
+settings! {
+    /// What a consumer is configured with.
+    ConsumerConfig {
+        group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
+        assignment_strategy: AssignmentStrategy = "partition.assignment.strategy", "range", [0, ANY], "[range]", "the client-side assignor of the group.";
+        session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
+        heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
+        max_poll_interval: Duration = "max.poll.interval.ms", "300000", [1, ANY], "[1,...]", "a member that does not poll for this long leaves; also its rebalance timeout.";
+        max_poll_records: u32 = "max.poll.records", "500", [1, ANY], "[1,...]", "most records one poll() returns.";
+        fetch_min_bytes: u32 = "fetch.min.bytes", "1", [0, ANY], "[0,...]", "the broker holds its answer until it has this many bytes.";
+        fetch_max_wait: Duration = "fetch.max.wait.ms", "500", [0, ANY], "[0,...]", "the longest a broker holds a fetch.";
+        fetch_max_bytes: u32 = "fetch.max.bytes", "52428800", [0, ANY], "[0,...]", "soft limit of one fetch answer.";
+        max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576", [0, ANY], "[0,...]", "soft limit of one partition in a fetch answer.";
+        auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none]", "where to begin without a valid committed offset.";
+        enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
+        auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
+        isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry.";
+        retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
+        metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
+    }
+}
+
+settings! {
+    /// What a broker is configured with, the group coordinator included.
+    BrokerConfig {
+        num_partitions: u32 = "num.partitions", "1", [1, 100_000], "[1,...]", "partitions of a topic created without a number.";
+        default_replication_factor: u32 = "default.replication.factor", "1", [1, 32_767], "[1,...]", "replicas of a topic created without a number.";
+        min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs, where the topic says nothing.";
+        unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, where the topic says nothing.";
+        message_max_bytes: u32 = "message.max.bytes", "1048588", [0, ANY], "[0,...]", "largest batch, where the topic says nothing.";
+        auto_leader_rebalance: bool = "auto.leader.rebalance.enable", "true", [0, 1], "[true, false]", "moves leadership back to preferred leaders from time to time.";
+        leader_imbalance_check_interval_seconds: u64 = "leader.imbalance.check.interval.seconds", "300", [1, ANY], "[1,...]", "seconds between those times.";
+        replica_lag_time_max: Duration = "replica.lag.time.max.ms", "30000", [0, ANY], "[0,...]", "a follower not caught up for longer leaves the ISR; checked every half of it.";
+        replica_fetch_max_bytes: u32 = "replica.fetch.max.bytes", "1048576", [0, ANY], "[0,...]", "bytes of one partition in a follower's fetch.";
+        replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", "500", [0, ANY], "[0,...]", "longest a leader holds a follower's fetch.";
+        replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
+        replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
+        high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
+        offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
+        offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";
+        offsets_retention_check_interval: Duration = "offsets.retention.check.interval.ms", "600000", [1, ANY], "[1,...]", "how often that is looked for.";
+        offsets_commit_timeout: Duration = "offsets.commit.timeout.ms", "5000", [1, ANY], "[1,...]", "how long an offset commit waits for its replication.";
+        offset_metadata_max_bytes: u32 = "offset.metadata.max.bytes", "4096", [0, ANY], "[0,...]", "longest note with a committed offset; no client here writes notes.";
+        group_initial_rebalance_delay: Duration = "group.initial.rebalance.delay.ms", "3000", [0, ANY], "[0,...]", "the first rebalance of an empty group waits this long for more members.";
+        group_min_session_timeout: Duration = "group.min.session.timeout.ms", "6000", [0, ANY], "[0,...]", "shortest session timeout a member may ask for.";
+        group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
+        group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
+        broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
+        broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
+        quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
+        quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
+        quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";
+        metadata_max_idle_interval: Duration = "metadata.max.idle.interval.ms", "500", [0, ANY], "[0,...]", "an idle active controller writes a no-op record this often.";
+    }
+}
+
+settings! {
+    /// What a topic is configured with.
+    TopicConfig {
+        min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs.";
+        unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, which loses records.";
+        max_message_bytes: u32 = "max.message.bytes", "1048588", [0, ANY], "[0,...]", "largest batch.";
+        timestamp_type: TimestampType = "message.timestamp.type", "CreateTime", [0, ANY], "[CreateTime, LogAppendTime]", "whose clock stamps the records.";
+        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; no effect here yet.";
+        segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size; no effect here yet.";
+        segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed at this age; no effect here yet.";
+        retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments older than this are deleted; -1: never. No effect here yet.";
+        retention_bytes: i64 = "retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted; -1: never. No effect here yet.";
+    }
+}
+
+/// The known name most like `key`: at most a third of its letters differ.
+fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {
+    let best = settings.iter().map(|setting| (strsim::levenshtein(key, setting.name), setting.name)).min()?;
+    (best.0 <= key.len() / 3).then_some(best.1)
+}

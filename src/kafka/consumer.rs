@@ -1,0 +1,531 @@
+//! A consumer: a client that reads partitions, alone or as a member of a classic group, and the application that works
+//! on the records (`ClassicKafkaConsumer`, `ConsumerCoordinator`, `AbstractCoordinator`).
+//!
+//! The application's loop is poll(), work on every record, poll() again. In poll() the consumer does what is due, in
+//! this order: it keeps its place in the group (finds the coordinator, gives up its partitions and joins again when a
+//! rebalance calls), commits positions every `auto.commit.interval.ms`, looks up positions that it lacks, returns up to
+//! `max.poll.records` that have come already, and asks for more. A poll() that has nothing to return goes on until
+//! something comes. While the application works, answers still come in, and heartbeats go out in the background.
+//!
+//! What a commit says is therefore always done: positions are committed inside poll(), when the work on everything that
+//! earlier polls returned is over. What a crash interrupts has not been committed, and another member gets it again.
+//!
+//! What we leave out: KIP-848 membership, cooperative assignors, seek and pause by the application, commits by the
+//! application itself (`enable.auto.commit=false` commits nothing), the check for truncation after a leader change
+//! (KIP-320), and the filter for aborted transactions.
+
+mod application;
+mod fetcher;
+mod fetching;
+mod heartbeat;
+mod membership;
+mod offsets;
+#[cfg(test)]
+mod tests;
+
+pub use self::application::Working;
+pub use self::membership::MemberState;
+
+use self::application::Application;
+use self::fetcher::{Fetcher, State};
+use self::membership::{Membership, Sent};
+use self::offsets::{AutoCommit, CommitFor};
+use super::backoff::Backoff;
+use super::cluster_view::ClusterView;
+use super::config::ConsumerConfig;
+use super::connection::{InFlight, LostConnections};
+use super::effects::{Effects, Input, Timer};
+use super::error::ErrorCode;
+use super::fact::{Fact, LeaveReason, ResetReason};
+use super::ids::{BrokerId, ClientId, Generation, Name, Node, Offset, TopicPartition};
+use super::message::{Message, Request, Response};
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
+
+/// How long close() waits for answers (`ConsumerUtils.DEFAULT_CLOSE_TIMEOUT_MS`).
+const CLOSE_TIMEOUT: Duration = Duration::secs(30);
+
+/// What a consumer is made of.
+#[derive(Clone, Debug)]
+pub struct ConsumerSetup {
+    pub id: ClientId,
+    /// `consumer-c1`.
+    pub name: Name,
+    /// `client.id`: member ids begin with it.
+    pub client_id: Name,
+    /// `group.id`. Without one the consumer reads all partitions of its topics, and commits nothing.
+    pub group: Option<Name>,
+    pub topics: Vec<Name>,
+    /// Time that the application spends on each record.
+    pub work: Duration,
+    pub config: ConsumerConfig,
+    /// `bootstrap.servers`.
+    pub bootstrap: Vec<BrokerId>,
+    pub rng: Rng,
+}
+
+/// One consumer and its application.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    id: ClientId,
+    name: Name,
+    client_id: Name,
+    group: Option<Name>,
+    topics: Vec<Name>,
+    config: ConsumerConfig,
+    bootstrap: Vec<BrokerId>,
+    rng: Rng,
+    view: ClusterView,
+    in_flight: InFlight<Purpose>,
+    connections: LostConnections,
+    membership: Membership,
+    commits: AutoCommit,
+    fetcher: Fetcher,
+    application: Application,
+    closing: Closing,
+    /// What ends the consumer, and its application with it.
+    fatal: Option<ErrorCode>,
+    /// What [`Timer::Poll`] is set for.
+    wake: Option<Instant>,
+    /// [`Timer::PollDeadline`] is set.
+    poll_deadline_armed: bool,
+}
+
+/// How far close() has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    Open,
+    /// Asked for; the application finishes what poll() has returned.
+    Requested,
+    /// The last commit, until then at the latest.
+    Committing {
+        until: Instant,
+        sent: bool,
+    },
+    /// LeaveGroup is on its way.
+    Leaving,
+    Closed,
+}
+
+/// What a consumer is doing, for the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It does not know its group's coordinator.
+    FindingCoordinator,
+    /// It waits in JoinGroup.
+    Joining,
+    /// It waits in SyncGroup.
+    Syncing,
+    /// It waits in poll() for records.
+    Polling,
+    /// The application works on records.
+    Working,
+    Closing,
+    Closed,
+}
+
+/// A partition as a consumer sees it, for the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AssignedPartition {
+    pub partition: TopicPartition,
+    /// The next offset that poll() returns, once it is known.
+    pub position: Option<Offset>,
+    /// What this consumer last committed, or found committed.
+    pub committed: Option<Offset>,
+    /// Records that have come and wait for poll().
+    pub buffered: u64,
+    /// The high watermark that the last answer told.
+    pub high_watermark: Option<Offset>,
+}
+
+/// What a request was for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    Metadata,
+    FindCoordinator,
+    JoinGroup(Sent),
+    SyncGroup(Sent),
+    Heartbeat(Sent),
+    LeaveGroup,
+    Commit(CommitFor, Sent, Vec<(TopicPartition, Offset)>),
+    OffsetFetch,
+    ListOffsets(Vec<TopicPartition>),
+    Fetch(BrokerId, Vec<(TopicPartition, Offset)>),
+}
+
+impl Consumer {
+    pub fn new(setup: ConsumerSetup) -> Self {
+        let ConsumerSetup { id, name, client_id, group, topics, work, config, bootstrap, rng } = setup;
+        let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
+        Self {
+            view: ClusterView::new(bootstrap.clone(), topics.clone(), backoff, config.metadata_max_age),
+            id,
+            name,
+            client_id,
+            group,
+            topics,
+            bootstrap,
+            rng,
+            in_flight: InFlight::default(),
+            connections: LostConnections::default(),
+            membership: Membership::new(),
+            commits: AutoCommit::default(),
+            fetcher: Fetcher::default(),
+            application: Application::new(work),
+            closing: Closing::Open,
+            fatal: None,
+            wake: None,
+            poll_deadline_armed: false,
+            config,
+        }
+    }
+
+    pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if self.closing == Closing::Closed && !matches!(input, Input::Start) {
+            return;
+        }
+        match input {
+            Input::Start => self.start(),
+            Input::Message { message: Message::Response { correlation_id, response }, .. } => {
+                if let Some((from, purpose)) = self.in_flight.complete(correlation_id) {
+                    self.connections.stands(from);
+                    self.on_response(now, from, purpose, response, out);
+                }
+            }
+            // Nobody asks a consumer anything.
+            Input::Message { .. } => {}
+            Input::Timer(timer) => self.on_timer(now, &timer, out),
+            Input::Disconnected { peer } => self.on_disconnected(now, peer, out),
+            Input::Shutdown if self.closing == Closing::Open => self.closing = Closing::Requested,
+            Input::Shutdown => {}
+        }
+        self.run(now, out);
+    }
+
+    /// Changes the settings, from now on.
+    pub fn set_config(&mut self, config: ConsumerConfig) {
+        self.config = config;
+    }
+
+    /// Changes the time that the application spends on each record, from the next one on.
+    pub fn set_work(&mut self, work: Duration) {
+        self.application.set_work(work);
+    }
+
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub fn group(&self) -> Option<&Name> {
+        self.group.as_ref()
+    }
+
+    pub fn topics(&self) -> &[Name] {
+        &self.topics
+    }
+
+    pub fn config(&self) -> &ConsumerConfig {
+        &self.config
+    }
+
+    /// Empty until the coordinator has given it one.
+    pub fn member_id(&self) -> &Name {
+        self.membership.member_id()
+    }
+
+    /// `None` while it is no member.
+    pub fn generation(&self) -> Option<Generation> {
+        self.membership.generation()
+    }
+
+    /// Whether it worked out the group's assignment.
+    pub fn leads_group(&self) -> bool {
+        self.membership.leads()
+    }
+
+    pub fn coordinator(&self) -> Option<BrokerId> {
+        self.membership.coordinator()
+    }
+
+    /// The partitions it reads, in order.
+    pub fn assigned(&self) -> impl Iterator<Item = AssignedPartition> {
+        self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
+            partition,
+            position: state.position,
+            committed: state.committed,
+            buffered: self.fetcher.buffered(partition),
+            high_watermark: state.high_watermark,
+        })
+    }
+
+    /// What the application works on now. This decodes the record's batch.
+    pub fn working(&self) -> Option<Working> {
+        self.application.working()
+    }
+
+    /// Records that poll() has returned.
+    pub fn polled(&self) -> u64 {
+        self.application.polled_count()
+    }
+
+    /// Records that the application is done with.
+    pub fn processed(&self) -> u64 {
+        self.application.processed_count()
+    }
+
+    /// The error that ended it, if one did.
+    pub fn fatal(&self) -> Option<ErrorCode> {
+        self.fatal
+    }
+
+    pub fn phase(&self) -> Phase {
+        match (self.closing, self.membership.state()) {
+            (Closing::Closed, _) => Phase::Closed,
+            _ if self.application.is_busy() => Phase::Working,
+            (Closing::Open, _) if self.group.is_none() => Phase::Polling,
+            (Closing::Open, _) if self.membership.coordinator().is_none() => Phase::FindingCoordinator,
+            (Closing::Open, MemberState::Stable) => Phase::Polling,
+            (Closing::Open, MemberState::CompletingRebalance) => Phase::Syncing,
+            (Closing::Open, _) => Phase::Joining,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// The process starts: nothing is left of an earlier one but what it has done.
+    fn start(&mut self) {
+        let setup = ConsumerSetup {
+            id: self.id,
+            name: self.name.clone(),
+            client_id: self.client_id.clone(),
+            group: self.group.clone(),
+            topics: self.topics.clone(),
+            work: Duration::ZERO,
+            config: self.config.clone(),
+            bootstrap: self.bootstrap.clone(),
+            rng: self.rng.clone(),
+        };
+        *self = Self { application: self.application.restarted(), ..Self::new(setup) };
+    }
+
+    /// After every input: whatever can go on, goes on.
+    fn run(&mut self, now: Instant, out: &mut Effects) {
+        while !self.application.is_busy() {
+            if self.closing != Closing::Open {
+                self.close(now, out);
+                break;
+            }
+            if !self.poll(now, out) {
+                break;
+            }
+            self.application.begin(now, self.group.as_ref(), out);
+        }
+        if self.closing != Closing::Closed
+            && let Some((to, request)) = self.view.next_request(now, out)
+        {
+            self.send(now, to, request, Purpose::Metadata, out);
+        }
+    }
+
+    /// One poll(): everything that is due, and whether it returns records.
+    fn poll(&mut self, now: Instant, out: &mut Effects) -> bool {
+        if self.poll_deadline_armed {
+            self.poll_deadline_armed = false;
+            out.cancel_timer(Timer::PollDeadline);
+        }
+        if self.group.is_some() {
+            if self.keep_membership(now, out) {
+                self.commit_if_due(now, out);
+            }
+        } else {
+            self.read_everything();
+        }
+        self.find_positions(now, out);
+        if self.fatal.is_some() {
+            self.closing = Closing::Requested;
+            self.close(now, out);
+            return false;
+        }
+        self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
+        self.send_fetches(now, out);
+        let returns = self.application.is_busy();
+        if returns && self.group.is_some() && !self.application.takes_no_time() {
+            self.poll_deadline_armed = true;
+            out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
+        }
+        returns
+    }
+
+    /// Without a group: every partition of the topics, as soon as they are known.
+    fn read_everything(&mut self) {
+        for topic in self.topics.iter().filter_map(|name| self.view.topic(name)) {
+            let partitions: Vec<TopicPartition> =
+                (0..topic.partitions.len() as u32).map(|partition| TopicPartition::new(topic.id, partition)).collect();
+            self.fetcher.assign(&partitions, State::AwaitsReset(ResetReason::NoOffset));
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, from: Node, purpose: Purpose, response: Response, out: &mut Effects) {
+        match (purpose, response) {
+            (Purpose::Metadata, Response::Metadata(response)) => {
+                self.view.update(now, response, &mut self.rng, out);
+                out.note(Fact::MetadataUpdated { brokers: self.view.brokers().len() as u32 });
+                self.metadata_updated(now, out);
+            }
+            (Purpose::FindCoordinator, Response::FindCoordinator(response)) => {
+                self.on_coordinator(now, &response, out);
+            }
+            (Purpose::JoinGroup(sent), Response::JoinGroup(response)) => self.on_join(now, &sent, response, out),
+            (Purpose::SyncGroup(sent), Response::SyncGroup(response)) => self.on_sync(now, &sent, response, out),
+            (Purpose::Heartbeat(sent), Response::Heartbeat(response)) => {
+                self.on_heartbeat(now, &sent, response.error, out);
+            }
+            (Purpose::LeaveGroup, Response::LeaveGroup(_)) => self.left(out),
+            (Purpose::Commit(why, sent, offsets), Response::OffsetCommit(response)) => {
+                self.on_commit(now, why, &sent, &offsets, &response, out);
+            }
+            (Purpose::OffsetFetch, Response::OffsetFetch(response)) => self.on_offsets(now, response, out),
+            (Purpose::ListOffsets(_), Response::ListOffsets(response)) => self.on_log_ends(now, response, out),
+            (Purpose::Fetch(broker, asked), Response::Fetch(response)) => {
+                self.on_fetched(now, broker, &asked, response, out);
+            }
+            // An answer of another kind than the question: nothing that could be used.
+            (purpose, _) => self.on_lost(now, from, purpose, out),
+        }
+    }
+
+    fn on_timer(&mut self, now: Instant, timer: &Timer, out: &mut Effects) {
+        match timer {
+            Timer::RequestTimeouts => {
+                let expired = self.in_flight.expired(now, out);
+                let mut silent: Vec<Node> = expired.iter().map(|(peer, _)| *peer).collect();
+                silent.dedup();
+                for (peer, purpose) in expired {
+                    self.on_lost(now, peer, purpose, out);
+                }
+                // A broker that does not answer one request in time loses its connection.
+                for peer in silent {
+                    out.close_connection(peer);
+                    self.on_disconnected(now, peer, out);
+                }
+            }
+            Timer::Work => {
+                self.application.worked(now, self.group.as_ref(), out);
+            }
+            Timer::Poll => self.wake = None,
+            Timer::GroupHeartbeat => self.heartbeat(now, out),
+            Timer::PollDeadline => self.poll_timed_out(now, out),
+            // Everything else is looked at after every input.
+            _ => {}
+        }
+    }
+
+    fn on_disconnected(&mut self, now: Instant, peer: Node, out: &mut Effects) {
+        self.view.mark_stale();
+        // Nothing is fetched from there until the connection may be tried again (`AbstractFetch.isUnavailable`).
+        let retry_at = self.connections.lost(now, peer, &mut self.rng);
+        if let Node::Broker(broker) = peer {
+            self.fetcher.hold_back(broker, retry_at);
+        }
+        for purpose in self.in_flight.disconnected(peer) {
+            self.on_lost(now, peer, purpose, out);
+        }
+        if self.membership.coordinator().map(Node::Broker) == Some(peer) {
+            self.membership.forget_coordinator();
+        }
+    }
+
+    /// A request will not be answered.
+    fn on_lost(&mut self, now: Instant, peer: Node, purpose: Purpose, out: &mut Effects) {
+        match purpose {
+            Purpose::Metadata => self.view.request_failed(now, &mut self.rng, out),
+            Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
+            Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
+            Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
+            Purpose::LeaveGroup => self.left(out),
+            Purpose::Commit(why, ..) => self.commit_failed(now, why, ErrorCode::NetworkException, out),
+            Purpose::OffsetFetch => self.offset_fetch_failed(now, out),
+            Purpose::ListOffsets(partitions) => {
+                self.view.mark_stale();
+                for partition in partitions {
+                    self.reset_failed(now, partition, out);
+                }
+            }
+            Purpose::Fetch(broker, partitions) => {
+                self.view.mark_stale();
+                self.fetcher.answered(broker);
+                for (partition, _) in partitions {
+                    if let Some(state) = self.fetcher.get_mut(partition) {
+                        state.prefer(None);
+                    }
+                }
+            }
+        }
+        if self.membership.coordinator().map(Node::Broker) == Some(peer) {
+            self.membership.forget_coordinator();
+        }
+    }
+
+    /// close(): commits what is done, leaves the group, and ends. The application has finished what poll() returned.
+    fn close(&mut self, now: Instant, out: &mut Effects) {
+        if self.closing == Closing::Requested {
+            let until = now + CLOSE_TIMEOUT;
+            self.closing = Closing::Committing { until, sent: false };
+        }
+        let Closing::Committing { until, sent } = self.closing else { return };
+        if !sent && now < until && self.commits_on_close() {
+            self.wake_at(now, until, out);
+            if self.membership.coordinator().is_none() {
+                return self.find_coordinator(now, out);
+            }
+            if !self.commits.may_retry(now) {
+                return;
+            }
+            if self.send_commit(now, CommitFor::Close, out) {
+                self.closing = Closing::Committing { until, sent: true };
+                return;
+            }
+        } else if sent && now < until {
+            return;
+        }
+        self.leave(now, LeaveReason::Closed, out);
+    }
+
+    /// The commit of close() is over; with a retriable error it goes out again.
+    fn close_committed(&mut self, retry: bool) {
+        if let Closing::Committing { until, sent } = &mut self.closing {
+            *sent = false;
+            if !retry {
+                // Whatever is left to do does not include a commit.
+                *until = Instant::ZERO;
+            }
+        }
+    }
+
+    /// LeaveGroup is answered, or there was none to send.
+    fn left(&mut self, out: &mut Effects) {
+        if self.closing == Closing::Leaving {
+            self.closing = Closing::Closed;
+            out.exit();
+        }
+    }
+
+    fn send(&mut self, now: Instant, to: Node, request: Request, purpose: Purpose, out: &mut Effects) {
+        self.in_flight.send(now, to, request, self.config.request_timeout, purpose, out);
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff { initial: self.config.retry_backoff, max: self.config.retry_backoff_max }
+    }
+
+    /// poll() has something to do at that time.
+    fn wake_at(&mut self, now: Instant, at: Instant, out: &mut Effects) {
+        if at > now && self.wake.is_none_or(|wake| wake <= now || at < wake) {
+            self.wake = Some(at);
+            out.set_timer(at, Timer::Poll);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! What a consumer reads, where it stands, and what has come and waits for poll() (`SubscriptionState`,
+//! `AbstractFetch`, `FetchBuffer`, `FetchCollector`).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::application::Slice;
+use crate::kafka::cluster_view::ClusterView;
+use crate::kafka::effects::Effects;
+use crate::kafka::fact::{Fact, ResetReason};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Offset, Origin, TopicPartition};
+use crate::kafka::record::Batch;
+use crate::time::Instant;
+
+/// The partitions that a consumer reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fetcher {
+    partitions: BTreeMap<TopicPartition, Partition>,
+    /// What has come, in that order. No partition is in here twice.
+    buffer: VecDeque<Completed>,
+    /// Brokers that have a Fetch to answer.
+    asked: BTreeSet<BrokerId>,
+    /// Brokers whose connection is lost, and when it may be tried again.
+    unavailable: BTreeMap<BrokerId, Instant>,
+}
+
+/// A partition that the consumer reads.
+#[derive(Clone, Debug)]
+pub(super) struct Partition {
+    pub(super) state: State,
+    /// Where the group has committed, as far as this consumer knows.
+    pub(super) committed: Option<Offset>,
+    /// The next offset that poll() returns, once it is known.
+    pub(super) position: Option<Offset>,
+    /// Epoch of the last record that poll() returned.
+    pub(super) last_epoch: Option<LeaderEpoch>,
+    /// The high watermark that the last answer told.
+    pub(super) high_watermark: Option<Offset>,
+    /// A nearer replica to read from (KIP-392), and until when.
+    preferred: Option<(BrokerId, Instant)>,
+    /// Not asked for before, after an error.
+    not_before: Instant,
+    /// It is about to be given up: poll() returns no more of it.
+    revoking: bool,
+    buffered: bool,
+}
+
+/// What a partition needs before it can be read (`FetchStates`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Where the group has committed.
+    AwaitsCommitted,
+    /// An end of the log, by `auto.offset.reset`.
+    AwaitsReset(ResetReason),
+    /// That has been asked for.
+    Resetting(ResetReason),
+    Fetching,
+}
+
+/// Records of one partition that have come (`CompletedFetch`).
+#[derive(Clone, Debug)]
+struct Completed {
+    partition: TopicPartition,
+    runs: VecDeque<Run>,
+}
+
+/// Records of one batch whose offsets follow each other.
+#[derive(Clone, Debug)]
+struct Run {
+    base_offset: Offset,
+    /// 0 for what poll() never returns: control records.
+    count: u32,
+    origin: Option<Origin>,
+    /// Where the position goes once all of it is returned.
+    next_offset: Offset,
+    batch: Batch,
+}
+
+/// One Fetch to send.
+pub(super) struct FetchPlan {
+    pub(super) broker: BrokerId,
+    pub(super) partitions: Vec<(TopicPartition, Option<LeaderEpoch>, Offset)>,
+}
+
+impl Partition {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            committed: None,
+            position: None,
+            last_epoch: None,
+            high_watermark: None,
+            preferred: None,
+            not_before: Instant::ZERO,
+            revoking: false,
+            buffered: false,
+        }
+    }
+
+    pub(super) fn start_at(&mut self, offset: Offset, epoch: Option<LeaderEpoch>) {
+        self.state = State::Fetching;
+        self.position = Some(offset);
+        self.last_epoch = epoch;
+    }
+
+    pub(super) fn not_before(&mut self, at: Instant) {
+        self.not_before = at;
+    }
+
+    pub(super) fn prefer(&mut self, replica: Option<(BrokerId, Instant)>) {
+        self.preferred = replica;
+    }
+
+    pub(super) fn has_preferred(&self) -> bool {
+        self.preferred.is_some()
+    }
+
+    fn is_readable(&self) -> bool {
+        self.state == State::Fetching && !self.revoking
+    }
+}
+
+impl Fetcher {
+    pub(super) fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        self.partitions.iter().map(|(partition, state)| (*partition, state))
+    }
+
+    pub(super) fn get_mut(&mut self, partition: TopicPartition) -> Option<&mut Partition> {
+        self.partitions.get_mut(&partition)
+    }
+
+    pub(super) fn assigned(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// Reads these partitions from here on; those that it reads already stay as they are.
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition], state: State) {
+        for partition in partitions {
+            self.partitions.entry(*partition).or_insert_with(|| Partition::new(state));
+        }
+    }
+
+    /// Reads nothing any more.
+    pub(super) fn clear(&mut self) {
+        self.partitions.clear();
+        self.buffer.clear();
+    }
+
+    /// poll() returns nothing more of what is assigned now (`markPendingRevocation`).
+    pub(super) fn stop_for_revocation(&mut self) {
+        self.partitions.values_mut().for_each(|partition| partition.revoking = true);
+    }
+
+    /// Every position there is, for a commit (`allConsumed`).
+    pub(super) fn consumed(&self) -> Vec<(TopicPartition, Offset, Option<LeaderEpoch>)> {
+        let position = |(partition, state): (TopicPartition, &Partition)| {
+            (state.state == State::Fetching).then_some((partition, state.position?, state.last_epoch))
+        };
+        self.partitions().filter_map(position).collect()
+    }
+
+    /// The partitions in that state whose backoff is over, and when the next backoff ends.
+    pub(super) fn awaiting(
+        &self,
+        now: Instant,
+        is_wanted: impl Fn(State) -> bool,
+    ) -> (Vec<TopicPartition>, Option<Instant>) {
+        let wanted = || self.partitions().filter(|(_, state)| is_wanted(state.state) && !state.revoking);
+        let due = wanted().filter(|(_, state)| state.not_before <= now).map(|(partition, _)| partition).collect();
+        (due, wanted().map(|(_, state)| state.not_before).filter(|at| *at > now).min())
+    }
+
+    /// How many records of a partition wait for poll().
+    pub(super) fn buffered(&self, partition: TopicPartition) -> u64 {
+        let completed = self.buffer.iter().find(|completed| completed.partition == partition);
+        completed.map_or(0, |completed| completed.runs.iter().map(|run| u64::from(run.count)).sum())
+    }
+
+    /// The Fetches to send now: one to each broker that has none to answer and nothing in the buffer, for all it leads
+    /// of what is not in the buffer (`prepareFetchRequests`). Also says which partitions have no leader, and when the
+    /// next backoff ends.
+    pub(super) fn plan(&mut self, now: Instant, view: &ClusterView) -> (Vec<FetchPlan>, bool, Option<Instant>) {
+        let mut wake = None;
+        let mut leaderless = false;
+        if self.partitions.values().all(|state| state.buffered || !state.is_readable()) {
+            return (Vec::new(), leaderless, wake);
+        }
+        let mut busy = self.asked.clone();
+        if !self.buffer.is_empty() {
+            let readable = |(_, state): &(TopicPartition, &Partition)| state.buffered && state.is_readable();
+            busy.extend(self.partitions().filter(readable).filter_map(|(at, state)| source(now, view, at, state)));
+        }
+        let mut plans: BTreeMap<BrokerId, FetchPlan> = BTreeMap::new();
+        for (partition, state) in self.partitions.iter().filter(|(_, state)| state.is_readable() && !state.buffered) {
+            if state.not_before > now {
+                wake = Some(wake.map_or(state.not_before, |wake: Instant| wake.min(state.not_before)));
+                continue;
+            }
+            let Some(broker) = source(now, view, *partition, state) else {
+                leaderless = true;
+                continue;
+            };
+            if let Some(until) = self.unavailable.get(&broker).copied().filter(|until| *until > now) {
+                wake = Some(wake.map_or(until, |wake: Instant| wake.min(until)));
+                continue;
+            }
+            let Some(position) = state.position.filter(|_| !busy.contains(&broker)) else { continue };
+            let epoch = view.leader_and_epoch(*partition).map(|(_, epoch)| epoch);
+            let plan = plans.entry(broker).or_insert_with(|| FetchPlan { broker, partitions: Vec::new() });
+            plan.partitions.push((*partition, epoch, position));
+        }
+        self.asked.extend(plans.keys());
+        (plans.into_values().collect(), leaderless, wake)
+    }
+
+    /// The connection to the broker is lost: it is not asked before then.
+    pub(super) fn hold_back(&mut self, broker: BrokerId, until: Instant) {
+        self.unavailable.insert(broker, until);
+    }
+
+    /// The broker has answered its Fetch, or never will.
+    pub(super) fn answered(&mut self, broker: BrokerId) {
+        self.asked.remove(&broker);
+    }
+
+    /// Takes in what came for a partition, if it is still what the partition needs.
+    pub(super) fn buffer(&mut self, partition: TopicPartition, asked: Offset, batches: Vec<Batch>, out: &mut Effects) {
+        let Some(state) = self.partitions.get_mut(&partition) else { return };
+        if !state.is_readable() || state.position != Some(asked) || state.buffered {
+            return;
+        }
+        let mut runs = VecDeque::with_capacity(batches.len());
+        for batch in batches {
+            push_runs(batch, asked, &mut runs);
+        }
+        let mut records = runs.iter().filter(|run| run.count > 0);
+        if let Some(first) = records.next() {
+            let count = first.count + records.map(|run| run.count).sum::<u32>();
+            out.note(Fact::Fetched { partition, base_offset: first.base_offset, count });
+        }
+        if !runs.is_empty() {
+            state.buffered = true;
+            self.buffer.push_back(Completed { partition, runs });
+        }
+    }
+
+    /// Hands up to `room` records to the application, oldest answer first, and moves the positions (`collectFetch`).
+    pub(super) fn collect(&mut self, mut room: u32, polled: &mut VecDeque<Slice>, out: &mut Effects) {
+        while room > 0
+            && let Some(completed) = self.buffer.front_mut()
+        {
+            let partition = completed.partition;
+            let Some(state) = self.partitions.get_mut(&partition) else {
+                self.buffer.pop_front();
+                continue;
+            };
+            // Whatever is being given up is given up as a whole.
+            if state.revoking {
+                return;
+            }
+            let mut returned: Option<(Offset, u32)> = None;
+            while let Some(run) = completed.runs.front_mut().filter(|run| room > 0 || run.count == 0) {
+                if let Some(slice) = run.take(partition, room) {
+                    room -= slice.count;
+                    state.position = Some(slice.base_offset + Offset::from(slice.count));
+                    state.last_epoch = Some(run.batch.leader_epoch);
+                    returned = Some(join_or_note(partition, returned, &slice, out));
+                    polled.push_back(slice);
+                }
+                if run.count == 0 {
+                    state.position = Some(run.next_offset);
+                    completed.runs.pop_front();
+                }
+            }
+            if let Some((base_offset, count)) = returned {
+                out.note(Fact::Polled { partition, base_offset, count });
+            }
+            if completed.runs.is_empty() {
+                state.buffered = false;
+                self.buffer.pop_front();
+            }
+        }
+    }
+}
+
+/// Adds a slice to what poll() returns of a partition; where there is a gap before it, what came before is noted.
+fn join_or_note(
+    partition: TopicPartition,
+    before: Option<(Offset, u32)>,
+    slice: &Slice,
+    out: &mut Effects,
+) -> (Offset, u32) {
+    match before {
+        Some((base, count)) if base + Offset::from(count) == slice.base_offset => (base, count + slice.count),
+        Some((base_offset, count)) => {
+            out.note(Fact::Polled { partition, base_offset, count });
+            (slice.base_offset, slice.count)
+        }
+        None => (slice.base_offset, slice.count),
+    }
+}
+
+/// Where a partition is read from: the nearer replica that the leader named, else the leader.
+fn source(now: Instant, view: &ClusterView, partition: TopicPartition, state: &Partition) -> Option<BrokerId> {
+    let preferred = state.preferred.filter(|(_, until)| now < *until).map(|(broker, _)| broker);
+    preferred.or_else(|| view.leader(partition))
+}
+
+/// The part of a batch at and after `from`, as runs. Only a compacted batch, which has gaps, is looked into.
+fn push_runs(batch: Batch, from: Offset, runs: &mut VecDeque<Run>) {
+    if batch.next_offset() <= from {
+        return;
+    }
+    if batch.is_control() {
+        let next_offset = batch.next_offset();
+        runs.push_back(Run { base_offset: next_offset, count: 0, origin: None, next_offset, batch });
+        return;
+    }
+    if batch.record_count == batch.last_offset_delta + 1 {
+        let base_offset = from.max(batch.base_offset);
+        let count = (batch.next_offset() - base_offset) as u32;
+        runs.push_back(Run::of(batch, base_offset, count));
+        return;
+    }
+    let next_offset = batch.next_offset();
+    let Ok(records) = batch.records() else { return };
+    let mut offsets = records.map(|record| record.offset).filter(|offset| *offset >= from);
+    let mut current = offsets.next().map(|first| (first, 1));
+    for offset in offsets {
+        let Some((base, count)) = current else { break };
+        if offset == base + Offset::from(count) {
+            current = Some((base, count + 1));
+        } else {
+            runs.push_back(Run::of(batch.clone(), base, count));
+            current = Some((offset, 1));
+        }
+    }
+    match current {
+        Some((base, count)) => runs.push_back(Run { next_offset, ..Run::of(batch, base, count) }),
+        None => runs.push_back(Run { base_offset: next_offset, count: 0, origin: None, next_offset, batch }),
+    }
+}
+
+impl Run {
+    fn of(batch: Batch, base_offset: Offset, count: u32) -> Self {
+        let delta = (base_offset - batch.base_offset) as u64;
+        let origin = batch.origin.map(|origin| Origin { first: origin.first + delta, count, ..origin });
+        Self { base_offset, count, origin, next_offset: base_offset + Offset::from(count), batch }
+    }
+
+    /// Takes up to `room` records off the front.
+    fn take(&mut self, partition: TopicPartition, room: u32) -> Option<Slice> {
+        let count = self.count.min(room);
+        if count == 0 {
+            return None;
+        }
+        let origin = self.origin.map(|origin| Origin { count, ..origin });
+        let slice = Slice { partition, base_offset: self.base_offset, count, origin, batch: self.batch.clone() };
+        self.base_offset += Offset::from(count);
+        self.count -= count;
+        if let Some(origin) = &mut self.origin {
+            origin.first += u64::from(count);
+            origin.count -= count;
+        }
+        Some(slice)
+    }
+}

@@ -1,0 +1,382 @@
+//! What happened: one stream for the trace, the picture, the charts, the captions, the checks and the tests.
+//!
+//! Machines note facts; the world stamps each with an id, the time, the node, and the id of its cause. Facts speak of
+//! batches, never of single records. [`crate::sim::trace`] prints each as one line.
+
+use super::effects::Timer;
+use super::error::ErrorCode;
+use super::ids::{
+    BrokerEpoch, BrokerId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, Origin, PartitionEpoch, TopicId,
+    TopicPartition,
+};
+use super::message::Api;
+use crate::time::Duration;
+
+/// One thing that happened at one node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    // The world. These can be causes of others.
+    /// Somebody gave a command.
+    Command {
+        text: Name,
+    },
+    /// A message left its sender.
+    Sent {
+        to: Node,
+        api: Api,
+        request: bool,
+        correlation_id: u32,
+    },
+    /// The network lost a message, or nobody was there to receive it.
+    Dropped {
+        to: Node,
+        api: Api,
+        reason: DropReason,
+    },
+    /// A deadline came.
+    TimerFired(Timer),
+    /// The connection to a peer broke.
+    Disconnected {
+        peer: Node,
+    },
+    /// A machine's process started, stopped, froze or went on.
+    NodeState(NodeState),
+    /// A link or a cut changed.
+    NetworkChanged {
+        text: Name,
+    },
+
+    // Controller
+    /// The active controller took up its work.
+    ControllerActive {
+        controller: ControllerId,
+        epoch: LeaderEpoch,
+    },
+    BrokerRegistered {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
+    /// The controller takes a broker for dead: its heartbeats stayed away for `broker.session.timeout.ms`, or it asked.
+    BrokerFenced {
+        broker: BrokerId,
+        silent_for: Option<Duration>,
+    },
+    BrokerUnfenced {
+        broker: BrokerId,
+    },
+    ControlledShutdownBegan {
+        broker: BrokerId,
+    },
+    TopicCreated {
+        topic: TopicId,
+        name: Name,
+        partitions: u32,
+        replication_factor: u32,
+    },
+    PartitionsAdded {
+        topic: TopicId,
+        name: Name,
+        partitions: u32,
+    },
+    TopicDeleted {
+        topic: TopicId,
+        name: Name,
+    },
+    /// The controller chose a leader, or `None` where no replica may lead.
+    LeaderElected {
+        partition: TopicPartition,
+        leader: Option<BrokerId>,
+        epoch: LeaderEpoch,
+        isr: Vec<BrokerId>,
+        unclean: bool,
+    },
+    /// The controller wrote a new ISR without a change of leader.
+    IsrChanged {
+        partition: TopicPartition,
+        from: Vec<BrokerId>,
+        to: Vec<BrokerId>,
+        epoch: PartitionEpoch,
+    },
+    ConfigChanged {
+        resource: Name,
+        key: Name,
+        value: Option<Name>,
+    },
+
+    // Replicas
+    BecameLeader {
+        partition: TopicPartition,
+        epoch: LeaderEpoch,
+        log_end: Offset,
+    },
+    BecameFollower {
+        partition: TopicPartition,
+        epoch: LeaderEpoch,
+        leader: Option<BrokerId>,
+    },
+    /// A batch went into a replica's log. `leader` tells whose append gave it its offsets.
+    Appended {
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+        bytes: u32,
+        epoch: LeaderEpoch,
+        leader: bool,
+        origin: Option<Origin>,
+    },
+    /// Everything from `to` on was cut off.
+    Truncated {
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+    },
+    /// `leader` tells whether this replica leads.
+    HighWatermark {
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+        leader: bool,
+    },
+    /// The leader asks the controller for another ISR.
+    IsrProposed {
+        partition: TopicPartition,
+        isr: Vec<BrokerId>,
+        lagging: Option<(BrokerId, Duration)>,
+    },
+    /// The leader takes the controller's word for the ISR.
+    IsrCommitted {
+        partition: TopicPartition,
+        isr: Vec<BrokerId>,
+    },
+    IsrRejected {
+        partition: TopicPartition,
+        error: ErrorCode,
+    },
+    /// A produce was refused, or its answer carries an error.
+    ProduceFailed {
+        partition: TopicPartition,
+        error: ErrorCode,
+    },
+    /// A fetch was refused.
+    FetchFailed {
+        partition: TopicPartition,
+        error: ErrorCode,
+    },
+
+    // Producer
+    /// The application handed records to send().
+    RecordsSent {
+        partition: TopicPartition,
+        origin: Origin,
+        bytes: u32,
+    },
+    /// send() itself failed: no metadata, no room, or a record that is too large. They never got an origin.
+    SendFailed {
+        count: u32,
+        error: ErrorCode,
+    },
+    /// send() reported success. `base_offset` is -1 with `acks=0`.
+    BatchAcked {
+        partition: TopicPartition,
+        origin: Origin,
+        base_offset: Offset,
+        latency: Duration,
+    },
+    /// The batch goes out again.
+    BatchRetried {
+        partition: TopicPartition,
+        origin: Origin,
+        error: ErrorCode,
+        attempt: u32,
+    },
+    /// send() reported failure.
+    BatchFailed {
+        partition: TopicPartition,
+        origin: Origin,
+        error: ErrorCode,
+    },
+    /// Fresh metadata came.
+    MetadataUpdated {
+        brokers: u32,
+    },
+
+    // Consumer
+    /// Records reached a consumer's buffer.
+    Fetched {
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+    },
+    /// poll() handed records to the application.
+    Polled {
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+    },
+    /// The application finished its work on records that follow each other in one batch. `base_offset` is the first
+    /// one's; the origin names the same records.
+    Processed {
+        group: Option<Name>,
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+        origin: Option<Origin>,
+    },
+    PositionReset {
+        partition: TopicPartition,
+        offset: Offset,
+        reason: ResetReason,
+    },
+    CoordinatorFound {
+        group: Name,
+        broker: BrokerId,
+    },
+    /// The consumer sent JoinGroup.
+    JoiningGroup {
+        group: Name,
+    },
+    PartitionsAssigned {
+        group: Name,
+        generation: Generation,
+        partitions: Vec<TopicPartition>,
+    },
+    PartitionsRevoked {
+        group: Name,
+        partitions: Vec<TopicPartition>,
+    },
+    /// Gone without a chance to commit (Kafka's `onPartitionsLost`).
+    PartitionsLost {
+        group: Name,
+        partitions: Vec<TopicPartition>,
+        error: ErrorCode,
+    },
+    CommitFailed {
+        group: Name,
+        error: ErrorCode,
+    },
+    LeavingGroup {
+        group: Name,
+        reason: LeaveReason,
+    },
+
+    // Group coordinator
+    /// The coordinator has read its partition of `__consumer_offsets` and answers for its groups.
+    CoordinatorLoaded {
+        partition: u32,
+        groups: u32,
+    },
+    CoordinatorUnloaded {
+        partition: u32,
+    },
+    GroupState {
+        group: Name,
+        from: GroupPhase,
+        to: GroupPhase,
+        generation: Generation,
+    },
+    MemberJoined {
+        group: Name,
+        member: Name,
+    },
+    MemberRemoved {
+        group: Name,
+        member: Name,
+        reason: LeaveReason,
+    },
+    /// What the group's leader decided, member by member.
+    GroupAssigned {
+        group: Name,
+        generation: Generation,
+        members: Vec<(Name, Vec<(Name, u32)>)>,
+    },
+    /// The coordinator's log holds this offset and it is committed.
+    OffsetCommitted {
+        group: Name,
+        partition: TopicPartition,
+        offset: Offset,
+    },
+
+    // Tools
+    /// A tool prints these lines and ends; `ok` is false where its exit status would not be zero.
+    ToolFinished {
+        output: Name,
+        ok: bool,
+    },
+}
+
+/// Why the network did not deliver a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// No process listens there.
+    Refused,
+    /// A cut lies between.
+    Cut,
+    /// The link lost it.
+    Lost,
+}
+
+/// The state of a machine's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeState {
+    Starting,
+    Running,
+    Paused,
+    Stopping,
+    /// Ended cleanly.
+    Stopped,
+    /// Crashed.
+    Killed,
+}
+
+/// Why a consumer's position moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResetReason {
+    /// It goes on where the group has committed.
+    Committed,
+    /// `auto.offset.reset`, for want of a committed offset.
+    NoOffset,
+    /// `auto.offset.reset`, because the offset is not in the log.
+    OutOfRange,
+}
+
+/// Why a member is no longer in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeaveReason {
+    /// It sent LeaveGroup when it closed.
+    Closed,
+    /// It sent LeaveGroup: no poll() for `max.poll.interval.ms`.
+    PollTimeout,
+    /// No heartbeat for `session.timeout.ms`.
+    SessionTimeout,
+    /// It did not send JoinGroup before the rebalance timeout.
+    JoinTimeout,
+    /// It did not send SyncGroup before the rebalance timeout.
+    SyncTimeout,
+    /// A new instance took over its `group.instance.id`.
+    Replaced,
+    /// It came when `group.max.size` members had joined already.
+    GroupFull,
+}
+
+/// The state of a classic group (`ClassicGroupState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupPhase {
+    Empty,
+    PreparingRebalance,
+    CompletingRebalance,
+    Stable,
+    Dead,
+}
+
+impl GroupPhase {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+            Self::Dead => "Dead",
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! What a group coordinator writes to `__consumer_offsets`, in Kafka's own bytes.
+//!
+//! A key says what its record is about: a group's offset for one partition, or the group itself. A record without a
+//! value (a tombstone) takes that away again. Schemas: `OffsetCommitKey`, `OffsetCommitValue` (version 4),
+//! `GroupMetadataKey`, `GroupMetadataValue` (version 3); a member's subscription and assignment inside are
+//! `ConsumerProtocolSubscription` and `ConsumerProtocolAssignment` (version 3).
+//!
+//! What we leave out: notes beside an offset, user data of assignors; both are written as empty, and skipped in reading.
+
+mod wire;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use self::wire::{Reader, Writer};
+use super::config::Compression;
+use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
+use super::message::{Assignment, Subscription};
+use super::record::{Batch, BatchBuilder};
+use crate::time::{Duration, Instant};
+
+/// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupRecord {
+    Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
+    Group { group: Name, value: Option<GroupMetadataValue> },
+}
+
+/// Where a group will read on in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffsetCommitValue {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// Epoch of the record before it.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// When the coordinator took the commit in.
+    pub commit_timestamp: i64,
+    /// Which topic of that name it was (since version 4).
+    pub topic_id: Option<TopicId>,
+}
+
+/// A group as of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadataValue {
+    /// `consumer`; empty for a group that nobody has ever joined.
+    pub protocol_type: Name,
+    pub generation: Generation,
+    /// The assignor in use.
+    pub protocol: Option<Name>,
+    pub leader: Option<Name>,
+    /// When the group came into its state; -1 if unknown.
+    pub current_state_timestamp: i64,
+    pub members: Vec<MemberMetadata>,
+}
+
+/// A member of a group as of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberMetadata {
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+    pub client_id: Name,
+    pub client_host: Name,
+    pub rebalance_timeout: Duration,
+    pub session_timeout: Duration,
+    /// For the protocol in use.
+    pub subscription: Rc<Subscription>,
+    pub assignment: Assignment,
+}
+
+const OFFSET_COMMIT: i16 = 1;
+const GROUP_METADATA: i16 = 2;
+const OFFSET_COMMIT_VALUE: i16 = 4;
+const GROUP_METADATA_VALUE: i16 = 3;
+const CONSUMER_PROTOCOL: i16 = 3;
+
+/// One batch with these records, as the coordinator hands it to its partition's leader.
+pub fn batch(records: &[GroupRecord], now: Instant) -> Batch {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for record in records {
+        let (key, value) = record.encode();
+        builder.append(now.timestamp_ms(), Some(&key), value.as_deref(), &[]);
+    }
+    builder.build()
+}
+
+/// The records of a batch with their offsets. Kinds of records that are not known here are left out, as Kafka does
+/// with those of newer versions.
+pub fn records(batch: &Batch) -> Vec<(Offset, GroupRecord)> {
+    let Ok(records) = batch.records() else { return Vec::new() };
+    let decode = |key: Option<Bytes>, value: Option<Bytes>| GroupRecord::decode(&key?, value.as_deref());
+    records.filter_map(|record| Some((record.offset, decode(record.key, record.value)?))).collect()
+}
+
+impl GroupRecord {
+    /// Key and value as Kafka writes them.
+    pub fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let mut key = Writer::default();
+        match self {
+            Self::Offset { group, topic, partition, value } => {
+                key.int16(OFFSET_COMMIT);
+                key.string(group);
+                key.string(topic);
+                key.int32(partition.cast_signed());
+                (key.0, value.as_ref().map(OffsetCommitValue::encode))
+            }
+            Self::Group { group, value } => {
+                key.int16(GROUP_METADATA);
+                key.string(group);
+                (key.0, value.as_ref().map(GroupMetadataValue::encode))
+            }
+        }
+    }
+
+    /// Reads a record; `None` if it is of no kind known here, or cut short.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        let mut key = Reader(key);
+        match key.int16()? {
+            // Version 0 of the key looks the same.
+            0 | OFFSET_COMMIT => {
+                let (group, topic, partition) = (key.string()?, key.string()?, key.int32()?.cast_unsigned());
+                let value = value.map(OffsetCommitValue::decode);
+                Some(Self::Offset { group, topic, partition, value: transpose(value)? })
+            }
+            GROUP_METADATA => {
+                let group = key.string()?;
+                Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A tombstone stays one; a value that cannot be read makes the record unreadable.
+fn transpose<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        Some(None) => None,
+        Some(decoded) => Some(decoded),
+        None => Some(None),
+    }
+}
+
+impl OffsetCommitValue {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.int16(OFFSET_COMMIT_VALUE);
+        out.int64(self.offset);
+        out.int32(self.leader_epoch.map_or(-1, |epoch| epoch.0));
+        out.compact_empty_string();
+        out.int64(self.commit_timestamp);
+        match self.topic_id {
+            None => out.uvarint(0),
+            Some(topic) => {
+                out.uvarint(1);
+                out.uvarint(0);
+                out.uvarint(16);
+                out.0.extend_from_slice(&uuid(topic).to_be_bytes());
+            }
+        }
+        out.0
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        if bytes.int16()? != OFFSET_COMMIT_VALUE {
+            return None;
+        }
+        let offset = bytes.int64()?;
+        let leader_epoch = Some(LeaderEpoch(bytes.int32()?)).filter(|epoch| epoch.0 >= 0);
+        bytes.skip_compact()?;
+        let commit_timestamp = bytes.int64()?;
+        let mut topic_id = None;
+        for _ in 0..bytes.uvarint()? {
+            let (tag, size) = (bytes.uvarint()?, bytes.uvarint()?);
+            let field = bytes.take(size as usize)?;
+            if tag == 0 {
+                topic_id = topic_of(u128::from_be_bytes(field.try_into().ok()?));
+            }
+        }
+        Some(Self { offset, leader_epoch, commit_timestamp, topic_id })
+    }
+}
+
+/// A topic id as the UUID that Kafka has in its place. The zero UUID means "unknown" there, so counting starts at 1.
+fn uuid(topic: TopicId) -> u128 {
+    u128::from(topic.0) + 1
+}
+
+fn topic_of(uuid: u128) -> Option<TopicId> {
+    uuid.checked_sub(1).and_then(|id| u32::try_from(id).ok()).map(TopicId)
+}
+
+impl GroupMetadataValue {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.int16(GROUP_METADATA_VALUE);
+        out.string(&self.protocol_type);
+        out.int32(self.generation.0);
+        out.nullable_string(self.protocol.as_deref());
+        out.nullable_string(self.leader.as_deref());
+        out.int64(self.current_state_timestamp);
+        out.int32(self.members.len() as i32);
+        for member in &self.members {
+            out.string(&member.member_id);
+            out.nullable_string(member.group_instance_id.as_deref());
+            out.string(&member.client_id);
+            out.string(&member.client_host);
+            out.millis(member.rebalance_timeout);
+            out.millis(member.session_timeout);
+            out.bytes(&encode_subscription(&member.subscription));
+            out.bytes(&encode_assignment(&member.assignment));
+        }
+        out.0
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        if bytes.int16()? != GROUP_METADATA_VALUE {
+            return None;
+        }
+        let protocol_type = bytes.string()?;
+        let generation = Generation(bytes.int32()?);
+        let protocol = bytes.nullable_string()?;
+        let leader = bytes.nullable_string()?;
+        let current_state_timestamp = bytes.int64()?;
+        let members = bytes.array(|bytes| {
+            Some(MemberMetadata {
+                member_id: bytes.string()?,
+                group_instance_id: bytes.nullable_string()?,
+                client_id: bytes.string()?,
+                client_host: bytes.string()?,
+                rebalance_timeout: bytes.millis()?,
+                session_timeout: bytes.millis()?,
+                subscription: Rc::new(decode_subscription(bytes.bytes()?)?),
+                assignment: decode_assignment(bytes.bytes()?)?,
+            })
+        })?;
+        Some(Self { protocol_type, generation, protocol, leader, current_state_timestamp, members })
+    }
+}
+
+/// `ConsumerProtocolSubscription`, version first (`ConsumerProtocol.serializeSubscription`).
+pub fn encode_subscription(subscription: &Subscription) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.int16(CONSUMER_PROTOCOL);
+    out.int32(subscription.topics.len() as i32);
+    subscription.topics.iter().for_each(|topic| out.string(topic));
+    out.int32(-1);
+    out.partitions(&subscription.owned_partitions);
+    out.int32(subscription.generation.map_or(-1, |generation| generation.0));
+    out.nullable_string(subscription.rack.as_deref());
+    out.0
+}
+
+/// Reads what [`encode_subscription`] wrote; `None` if it is cut short.
+pub fn decode_subscription(bytes: &[u8]) -> Option<Subscription> {
+    let mut bytes = Reader(bytes);
+    bytes.int16()?;
+    let topics = bytes.array(Reader::string)?;
+    bytes.skip_nullable_bytes()?;
+    let owned_partitions = bytes.partitions()?;
+    let generation = Some(Generation(bytes.int32()?)).filter(|generation| generation.0 >= 0);
+    Some(Subscription { topics, owned_partitions, generation, rack: bytes.nullable_string()? })
+}
+
+/// `ConsumerProtocolAssignment`, version first (`ConsumerProtocol.serializeAssignment`).
+pub fn encode_assignment(assignment: &[(Name, u32)]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.int16(CONSUMER_PROTOCOL);
+    out.partitions(assignment);
+    out.int32(-1);
+    out.0
+}
+
+/// Reads what [`encode_assignment`] wrote; no bytes at all are an assignment of nothing. `None` if it is cut short.
+pub fn decode_assignment(bytes: &[u8]) -> Option<Assignment> {
+    if bytes.is_empty() {
+        return Some(Rc::from([]));
+    }
+    let mut bytes = Reader(bytes);
+    bytes.int16()?;
+    let partitions = bytes.partitions()?;
+    bytes.skip_nullable_bytes()?;
+    Some(partitions.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription() -> Subscription {
+        Subscription {
+            topics: vec!["orders".into(), "users".into()],
+            owned_partitions: vec![("orders".into(), 0), ("users".into(), 2), ("orders".into(), 1)],
+            generation: Some(Generation(7)),
+            rack: Some("a".into()),
+        }
+    }
+
+    #[test]
+    fn an_offset_commit_has_the_bytes_of_kafkas_schema() {
+        let value = OffsetCommitValue {
+            offset: 5,
+            leader_epoch: Some(LeaderEpoch(2)),
+            commit_timestamp: 9,
+            topic_id: Some(TopicId(0)),
+        };
+        let record = GroupRecord::Offset { group: "g".into(), topic: "t".into(), partition: 3, value: Some(value) };
+        let (key, bytes) = record.encode();
+        assert_eq!(key, [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 3]);
+        let mut expected = vec![0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 9, 1, 0, 16];
+        expected.extend([0; 15]);
+        expected.push(1);
+        assert_eq!(bytes, Some(expected));
+        assert_eq!(GroupRecord::decode(&key, bytes.as_deref()), Some(record));
+    }
+
+    #[test]
+    fn a_groups_record_reads_back_as_it_was_written() {
+        let member = MemberMetadata {
+            member_id: "c-1".into(),
+            group_instance_id: Some("i".into()),
+            client_id: "c".into(),
+            client_host: "/c".into(),
+            rebalance_timeout: Duration::secs(300),
+            session_timeout: Duration::secs(45),
+            subscription: Rc::new(Subscription { owned_partitions: Vec::new(), ..subscription() }),
+            assignment: Rc::from([(Name::from("orders"), 0), (Name::from("orders"), 1)]),
+        };
+        let value = GroupMetadataValue {
+            protocol_type: "consumer".into(),
+            generation: Generation(4),
+            protocol: Some("range".into()),
+            leader: Some("c-1".into()),
+            current_state_timestamp: 17,
+            members: vec![member],
+        };
+        let record = GroupRecord::Group { group: "g".into(), value: Some(value) };
+        let (key, bytes) = record.encode();
+        assert_eq!(key, [0, 2, 0, 1, b'g']);
+        assert_eq!(GroupRecord::decode(&key, bytes.as_deref()), Some(record));
+    }
+
+    #[test]
+    fn tombstones_read_back_as_tombstones() {
+        for record in [
+            GroupRecord::Group { group: "g".into(), value: None },
+            GroupRecord::Offset { group: "g".into(), topic: "t".into(), partition: 0, value: None },
+        ] {
+            let (key, value) = record.encode();
+            assert_eq!(value, None);
+            assert_eq!(GroupRecord::decode(&key, None), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_subscription_gathers_owned_partitions_by_topic() {
+        let decoded = decode_subscription(&encode_subscription(&subscription())).unwrap();
+        assert_eq!(decoded.owned_partitions, vec![("orders".into(), 0), ("orders".into(), 1), ("users".into(), 2)]);
+        assert_eq!((decoded.topics, decoded.generation, decoded.rack), {
+            let Subscription { topics, generation, rack, .. } = subscription();
+            (topics, generation, rack)
+        });
+    }
+
+    #[test]
+    fn bytes_that_are_cut_short_are_no_record() {
+        let record = GroupRecord::Group {
+            group: "g".into(),
+            value: Some(GroupMetadataValue {
+                protocol_type: "consumer".into(),
+                generation: Generation(1),
+                protocol: None,
+                leader: None,
+                current_state_timestamp: -1,
+                members: Vec::new(),
+            }),
+        };
+        let (key, value) = record.encode();
+        let value = value.unwrap();
+        for length in 0..value.len() {
+            assert_eq!(GroupRecord::decode(&key, Some(&value[..length])), None);
+        }
+    }
+
+    #[test]
+    fn records_of_kinds_unknown_here_are_passed_over() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(0, Some(&[0, 15, 0, 0]), Some(b"newer"), &[]);
+        let (key, value) = GroupRecord::Group { group: "g".into(), value: None }.encode();
+        builder.append(0, Some(&key), value.as_deref(), &[]);
+        let found = records(&builder.build());
+        assert_eq!(found, [(1, GroupRecord::Group { group: "g".into(), value: None })]);
+    }
+}

@@ -1,0 +1,615 @@
+//! What machines say to each other: Kafka's requests and responses, with the protocol's own names and fields.
+//!
+//! What we leave out: API versions (everybody speaks the newest), authorization, throttling, fetch sessions (KIP-227:
+//! every Fetch names all its partitions), tagged fields that nothing here reads.
+
+use std::rc::Rc;
+
+use super::config::{Acks, Isolation};
+use super::error::ErrorCode;
+use super::fact::LeaveReason;
+use super::ids::{
+    BrokerEpoch, BrokerId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, PartitionEpoch, TopicId,
+    TopicPartition,
+};
+use super::metadata::MetadataBatch;
+use super::record::Batch;
+use crate::time::Duration;
+
+/// One message: a request, or the response that answers the request of the same correlation id.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Request { correlation_id: u32, request: Request },
+    Response { correlation_id: u32, response: Response },
+}
+
+macro_rules! apis {
+    ($($(#[$doc:meta])* $api:ident($request:ty, $response:ty) = $key:literal;)*) => {
+        /// A request of one of Kafka's APIs.
+        #[derive(Clone, Debug)]
+        pub enum Request { $($(#[$doc])* $api($request),)* }
+
+        /// The response of one of Kafka's APIs.
+        #[derive(Clone, Debug)]
+        pub enum Response { $($(#[$doc])* $api($response),)* }
+
+        /// Which of Kafka's APIs a message belongs to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Api { $($(#[$doc])* $api,)* }
+
+        impl Api {
+            /// Every API, in the order of this file.
+            pub const ALL: &'static [Self] = &[$(Self::$api),*];
+
+            /// The number in the protocol (`ApiKeys`).
+            pub const fn key(self) -> i16 {
+                match self { $(Self::$api => $key,)* }
+            }
+
+            /// The name in the protocol.
+            pub const fn name(self) -> &'static str {
+                if matches!(self, Self::QuorumFetch) {
+                    return "Fetch";
+                }
+                match self { $(Self::$api => stringify!($api),)* }
+            }
+        }
+
+        impl Request {
+            pub const fn api(&self) -> Api {
+                match self { $(Self::$api(_) => Api::$api,)* }
+            }
+        }
+
+        impl Response {
+            pub const fn api(&self) -> Api {
+                match self { $(Self::$api(_) => Api::$api,)* }
+            }
+        }
+    };
+}
+
+apis! {
+    /// Records for a partition's leader. With `acks=0` there is no response.
+    Produce(ProduceRequest, ProduceResponse) = 0;
+    /// Records wanted, by a consumer or by a follower.
+    Fetch(FetchRequest, FetchResponse) = 1;
+    /// The first or last offset of partitions.
+    ListOffsets(ListOffsetsRequest, ListOffsetsResponse) = 2;
+    /// Who leads what.
+    Metadata(MetadataRequest, MetadataResponse) = 3;
+    OffsetCommit(OffsetCommitRequest, OffsetCommitResponse) = 8;
+    OffsetFetch(OffsetFetchRequest, OffsetFetchResponse) = 9;
+    FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) = 10;
+    JoinGroup(JoinGroupRequest, JoinGroupResponse) = 11;
+    Heartbeat(HeartbeatRequest, HeartbeatResponse) = 12;
+    LeaveGroup(LeaveGroupRequest, LeaveGroupResponse) = 13;
+    SyncGroup(SyncGroupRequest, SyncGroupResponse) = 14;
+    DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
+    ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
+    CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
+    DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
+    CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse) = 44;
+    /// A leader proposes an ISR to the controller.
+    AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
+    BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
+    BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
+    /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
+    /// its own shape here because its records are typed.
+    QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
+}
+
+/// The leader a broker knows of, sent along with NOT_LEADER_OR_FOLLOWER and the epoch errors (KIP-951).
+pub type CurrentLeader = Option<(BrokerId, LeaderEpoch)>;
+
+#[derive(Clone, Debug)]
+pub struct ProduceRequest {
+    pub acks: Acks,
+    /// How long the leader may wait for the ISR: the producer's `request.timeout.ms`.
+    pub timeout: Duration,
+    /// One batch a partition.
+    pub partitions: Vec<(TopicPartition, Batch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ProduceResponse {
+    pub partitions: Vec<PartitionProduceResponse>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionProduceResponse {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    /// Offset given to the batch's first record; -1 with an error.
+    pub base_offset: Offset,
+    pub log_start_offset: Offset,
+    pub current_leader: CurrentLeader,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    /// A follower's id and epoch; `None` for a consumer.
+    pub replica: Option<(BrokerId, BrokerEpoch)>,
+    pub max_wait: Duration,
+    pub min_bytes: u32,
+    pub max_bytes: u32,
+    pub isolation: Isolation,
+    /// `client.rack` (KIP-392).
+    pub rack: Option<Name>,
+    pub partitions: Vec<FetchPartition>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct FetchPartition {
+    pub partition: TopicPartition,
+    /// The epoch the sender believes in; `None` skips the check.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    pub fetch_offset: Offset,
+    /// Epoch of the follower's last record, for the divergence check (KIP-595); `None` for a consumer or an empty log.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// The follower's own log start; -1 for a consumer.
+    pub log_start_offset: Offset,
+    pub max_bytes: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchResponse {
+    pub partitions: Vec<FetchedPartition>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchedPartition {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    pub log_start_offset: Offset,
+    /// Where the follower's log leaves the leader's: truncate, then fetch again.
+    pub diverging_epoch: Option<(LeaderEpoch, Offset)>,
+    pub current_leader: CurrentLeader,
+    /// A nearer replica that the consumer should read from instead (KIP-392).
+    pub preferred_read_replica: Option<BrokerId>,
+    pub batches: Vec<Batch>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListOffsetsRequest {
+    /// The follower that asks (ReplicaId); `None` is a client.
+    pub replica: Option<BrokerId>,
+    pub isolation: Isolation,
+    pub partitions: Vec<(TopicPartition, Option<LeaderEpoch>, OffsetSpec)>,
+}
+
+/// Which offset ListOffsets asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OffsetSpec {
+    /// The log start (-2).
+    Earliest,
+    /// Where whoever asks may read up to (-1): a client the high watermark or the last stable offset, a follower the log
+    /// end.
+    Latest,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListOffsetsResponse {
+    /// The offset is -1 with an error.
+    pub partitions: Vec<(TopicPartition, ErrorCode, Offset, LeaderEpoch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MetadataRequest {
+    /// Topics by name; `None` asks for all.
+    pub topics: Option<Vec<Name>>,
+    pub allow_auto_topic_creation: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct MetadataResponse {
+    /// Unfenced brokers and their racks.
+    pub brokers: Vec<(BrokerId, Option<Name>)>,
+    pub controller: Option<BrokerId>,
+    pub topics: Vec<TopicMetadata>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicMetadata {
+    pub error: ErrorCode,
+    pub name: Name,
+    /// Meaningless with an error.
+    pub id: TopicId,
+    pub internal: bool,
+    pub partitions: Vec<PartitionMetadata>,
+    /// Settings that differ from the default. In Kafka they come by DescribeConfigs; here that answer rides along.
+    pub configs: Vec<(Name, Name)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PartitionMetadata {
+    /// LEADER_NOT_AVAILABLE where there is none.
+    pub error: ErrorCode,
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub replicas: Vec<BrokerId>,
+    pub isr: Vec<BrokerId>,
+    pub elr: Vec<BrokerId>,
+    pub last_known_elr: Vec<BrokerId>,
+    pub offline_replicas: Vec<BrokerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FindCoordinatorRequest {
+    /// `group.id`.
+    pub key: Name,
+}
+
+#[derive(Clone, Debug)]
+pub struct FindCoordinatorResponse {
+    pub error: ErrorCode,
+    pub coordinator: Option<BrokerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct JoinGroupRequest {
+    pub group: Name,
+    pub session_timeout: Duration,
+    pub rebalance_timeout: Duration,
+    /// Empty for a new member.
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+    /// `client.id`: the first part of the member id that the coordinator makes up.
+    pub client_id: Name,
+    /// Supported assignors, the preferred one first, each with what the member tells the group's leader.
+    pub protocols: Vec<(Name, Rc<Subscription>)>,
+}
+
+/// `ConsumerProtocolSubscription`: what a member tells the leader of its group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subscription {
+    pub topics: Vec<Name>,
+    /// Partitions held, by topic name (cooperative protocols).
+    pub owned_partitions: Vec<(Name, u32)>,
+    pub generation: Option<Generation>,
+    pub rack: Option<Name>,
+}
+
+/// `ConsumerProtocolAssignment`: a member's partitions, by topic name.
+pub type Assignment = Rc<[(Name, u32)]>;
+
+#[derive(Clone, Debug)]
+pub struct JoinGroupResponse {
+    pub error: ErrorCode,
+    pub generation: Generation,
+    pub protocol: Option<Name>,
+    pub leader: Name,
+    /// With MEMBER_ID_REQUIRED: the id to join again with.
+    pub member_id: Name,
+    /// For a static member that leads again without a rebalance (KIP-814).
+    pub skip_assignment: bool,
+    /// Member id, instance id and subscription of every member; empty but for the leader.
+    pub members: Vec<(Name, Option<Name>, Rc<Subscription>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SyncGroupRequest {
+    pub group: Name,
+    pub generation: Generation,
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+    pub protocol: Option<Name>,
+    /// By member id; empty but from the leader.
+    pub assignments: Vec<(Name, Assignment)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SyncGroupResponse {
+    pub error: ErrorCode,
+    pub protocol: Option<Name>,
+    pub assignment: Assignment,
+}
+
+#[derive(Clone, Debug)]
+pub struct HeartbeatRequest {
+    pub group: Name,
+    pub generation: Generation,
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HeartbeatResponse {
+    pub error: ErrorCode,
+}
+
+#[derive(Clone, Debug)]
+pub struct LeaveGroupRequest {
+    pub group: Name,
+    /// Member id and instance id.
+    pub members: Vec<(Name, Option<Name>)>,
+    /// For the coordinator's log; Kafka sends it as a sentence (KIP-800).
+    pub reason: LeaveReason,
+}
+
+#[derive(Clone, Debug)]
+pub struct LeaveGroupResponse {
+    pub error: ErrorCode,
+    pub members: Vec<(Name, ErrorCode)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetCommitRequest {
+    pub group: Name,
+    /// `None` from a consumer without a group membership.
+    pub generation: Option<Generation>,
+    /// Empty likewise.
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+    /// Next offset to read, and the epoch of the record before it.
+    pub partitions: Vec<(TopicPartition, Offset, Option<LeaderEpoch>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetCommitResponse {
+    pub partitions: Vec<(TopicPartition, ErrorCode)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetFetchRequest {
+    pub group: Name,
+    /// `None` asks for every partition the group has committed.
+    pub partitions: Option<Vec<TopicPartition>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetFetchResponse {
+    pub error: ErrorCode,
+    /// Offset -1 where nothing is committed.
+    pub partitions: Vec<(TopicPartition, Offset, Option<LeaderEpoch>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListGroupsRequest {}
+
+#[derive(Clone, Debug)]
+pub struct ListGroupsResponse {
+    pub error: ErrorCode,
+    /// Name, type (`Classic`) and state.
+    pub groups: Vec<(Name, Name, Name)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeGroupsRequest {
+    pub groups: Vec<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeGroupsResponse {
+    pub groups: Vec<DescribedGroup>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribedGroup {
+    pub error: ErrorCode,
+    pub group: Name,
+    /// `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`, `Dead`.
+    pub state: Name,
+    pub protocol: Name,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribedMember {
+    pub member_id: Name,
+    pub group_instance_id: Option<Name>,
+    pub client_id: Name,
+    /// The machine it runs on, as Kafka's tools print it: `/consumer-c1`.
+    pub host: Name,
+    pub assignment: Assignment,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTopicsRequest {
+    pub topics: Vec<NewTopic>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    pub name: Name,
+    /// `None`: the broker's `num.partitions`.
+    pub partitions: Option<u32>,
+    /// `None`: the broker's `default.replication.factor`.
+    pub replication_factor: Option<u32>,
+    /// By partition; empty lets the controller place the replicas.
+    pub assignment: Vec<Vec<BrokerId>>,
+    pub configs: Vec<(Name, Name)>,
+}
+
+/// What became of one topic, with Kafka's sentence for an error.
+#[derive(Clone, Debug)]
+pub struct TopicResult {
+    pub name: Name,
+    pub error: ErrorCode,
+    pub message: Option<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTopicsResponse {
+    pub topics: Vec<TopicResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeleteTopicsRequest {
+    pub topics: Vec<Name>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeleteTopicsResponse {
+    pub topics: Vec<TopicResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreatePartitionsRequest {
+    /// Topic and its new number of partitions.
+    pub topics: Vec<(Name, u32)>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreatePartitionsResponse {
+    pub topics: Vec<TopicResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct IncrementalAlterConfigsRequest {
+    /// Topic, key and value; `None` removes the override.
+    pub topics: Vec<(Name, Name, Option<Name>)>,
+    /// The same for the default of all brokers.
+    pub cluster: Vec<(Name, Option<Name>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct IncrementalAlterConfigsResponse {
+    pub results: Vec<TopicResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionRequest {
+    pub broker: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+    pub partitions: Vec<AlterPartition>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartition {
+    pub partition: TopicPartition,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    /// With the epochs of the brokers, so that a restarted one is recognised (KIP-903); -1 where unknown.
+    pub new_isr: Vec<(BrokerId, BrokerEpoch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionResponse {
+    pub error: ErrorCode,
+    pub partitions: Vec<AlteredPartition>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlteredPartition {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub isr: Vec<BrokerId>,
+    pub partition_epoch: PartitionEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct BrokerRegistrationRequest {
+    pub broker: BrokerId,
+    /// Random at each start of the broker.
+    pub incarnation: u64,
+    pub rack: Option<Name>,
+    /// From the clean-shutdown file; `None` after a crash (KIP-966).
+    pub previous_broker_epoch: Option<BrokerEpoch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerRegistrationResponse {
+    pub error: ErrorCode,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerHeartbeatRequest {
+    pub broker: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+    /// How much of the metadata log the broker has applied.
+    pub current_metadata_offset: Offset,
+    pub want_fence: bool,
+    pub want_shut_down: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerHeartbeatResponse {
+    pub error: ErrorCode,
+    pub is_caught_up: bool,
+    pub is_fenced: bool,
+    pub should_shut_down: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct QuorumFetchRequest {
+    /// A voter or, as observer, a broker.
+    pub replica: Node,
+    pub epoch: LeaderEpoch,
+    pub fetch_offset: Offset,
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    pub max_wait: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct QuorumFetchResponse {
+    pub error: ErrorCode,
+    /// The leader that the answering voter knows of.
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    pub diverging_epoch: Option<(LeaderEpoch, Offset)>,
+    pub batches: Vec<MetadataBatch>,
+}
+
+impl Message {
+    pub const fn api(&self) -> Api {
+        match self {
+            Self::Request { request, .. } => request.api(),
+            Self::Response { response, .. } => response.api(),
+        }
+    }
+
+    pub const fn correlation_id(&self) -> u32 {
+        match self {
+            Self::Request { correlation_id, .. } | Self::Response { correlation_id, .. } => *correlation_id,
+        }
+    }
+
+    pub const fn is_request(&self) -> bool {
+        matches!(self, Self::Request { .. })
+    }
+
+    /// About how many bytes it takes on the wire: the record batches, and a round figure for everything else.
+    pub fn wire_bytes(&self) -> u64 {
+        const HEADER: u64 = 60;
+        const ENTRY: u64 = 40;
+        let entries = |count: usize| ENTRY * count as u64;
+        let body = match self {
+            Self::Request { request, .. } => match request {
+                Request::Produce(produce) => produce.partitions.iter().map(|(_, batch)| batch.size() + 20).sum(),
+                Request::Fetch(fetch) => entries(fetch.partitions.len()),
+                Request::OffsetCommit(commit) => entries(commit.partitions.len()),
+                Request::SyncGroup(sync) => {
+                    sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
+                }
+                Request::AlterPartition(alter) => entries(alter.partitions.len()),
+                _ => ENTRY,
+            },
+            Self::Response { response, .. } => match response {
+                Response::Fetch(fetch) => fetch
+                    .partitions
+                    .iter()
+                    .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())
+                    .sum(),
+                Response::Produce(produce) => entries(produce.partitions.len()),
+                Response::Metadata(metadata) => {
+                    metadata.topics.iter().map(|topic| 40 + entries(topic.partitions.len())).sum()
+                }
+                Response::QuorumFetch(fetch) => fetch.batches.iter().map(|batch| entries(batch.records.len())).sum(),
+                Response::JoinGroup(join) => entries(join.members.len()),
+                _ => ENTRY,
+            },
+        };
+        HEADER + body
+    }
+}

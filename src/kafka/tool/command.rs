@@ -1,0 +1,260 @@
+//! What a tool was asked to do: its command line, read as Kafka's tools read theirs.
+//!
+//! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions` and
+//! `ConsumerGroupCommandOptions` of Apache Kafka 4.3.1. What we leave out: files, formatter and reader classes,
+//! serializers, and what the cluster here cannot serve yet (resetting and deleting offsets).
+
+use std::fmt;
+
+use super::super::config::Acks;
+use super::super::ids::{BrokerId, Offset};
+use super::options::flags::Usage;
+use super::options::{consume, groups, produce, topics};
+use crate::time::Duration;
+
+/// One command line of one of Kafka's tools, understood.
+///
+/// It prints as a line that reads back to the same command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCommand {
+    /// As it was given, without `.sh`.
+    words: Vec<String>,
+    pub job: Job,
+}
+
+/// What a tool does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    Topics(Topics),
+    Produce(ConsoleProducer),
+    Consume(ConsoleConsumer),
+    Groups(ConsumerGroups),
+    Configs(AlterConfigs),
+    /// Asks nobody: prints its help or version.
+    Print(String),
+}
+
+/// `kafka-topics`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topics {
+    Create(CreateTopic),
+    List { topic: Option<String>, exclude_internal: bool },
+    Describe(DescribeTopics),
+    Alter { topic: String, partitions: u32, if_exists: bool },
+    Delete { topic: String, if_exists: bool },
+}
+
+/// `kafka-topics --create`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    pub topic: String,
+    pub partitions: Option<u32>,
+    pub replication_factor: Option<u32>,
+    /// `--replica-assignment`; empty where the controller places.
+    pub assignment: Vec<Vec<BrokerId>>,
+    pub configs: Vec<(String, String)>,
+    pub if_not_exists: bool,
+}
+
+/// `kafka-topics --describe`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DescribeTopics {
+    pub topic: Option<String>,
+    pub if_exists: bool,
+    pub exclude_internal: bool,
+    pub topics_with_overrides: bool,
+    /// With any, only partitions that match one are printed.
+    pub filters: Vec<PartitionFilter>,
+}
+
+/// Which partitions `kafka-topics --describe` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionFilter {
+    UnderReplicated,
+    UnderMinIsr,
+    AtMinIsr,
+    Unavailable,
+}
+
+/// `kafka-console-producer`. Its standard input is given with it: a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleProducer {
+    pub topic: String,
+    pub acks: Acks,
+    pub records: Vec<ConsoleRecord>,
+}
+
+/// One line of a console producer's input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsoleRecord {
+    pub key: Option<String>,
+    pub value: Option<String>,
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+/// `kafka-console-consumer`. It reads without a group: all partitions of the topic, or one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleConsumer {
+    pub topic: String,
+    pub partition: Option<u32>,
+    pub from: StartAt,
+    pub max_messages: Option<u64>,
+    /// Ends when no record has come for this long.
+    pub timeout: Option<Duration>,
+    pub print: Print,
+}
+
+/// Where a console consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    Earliest,
+    Latest,
+    Offset(Offset),
+}
+
+/// The formatter's properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    pub timestamp: bool,
+    pub partition: bool,
+    pub offset: bool,
+    pub delivery: bool,
+    pub epoch: bool,
+    pub headers: bool,
+    pub key: bool,
+    pub value: bool,
+    pub key_separator: String,
+    pub line_separator: String,
+    pub headers_separator: String,
+    pub null_literal: String,
+}
+
+/// `kafka-consumer-groups`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerGroups {
+    /// With states or types asked for, a table; an empty list asks for all of them.
+    List { states: Option<Vec<String>>, types: Option<Vec<String>> },
+    /// `None`: `--all-groups`.
+    Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
+}
+
+/// `kafka-configs --alter --add-config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterConfigs {
+    /// `None`: the default of all brokers.
+    pub topic: Option<String>,
+    pub settings: Vec<(String, String)>,
+}
+
+/// What `kafka-consumer-groups --describe` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupView {
+    Offsets,
+    Members,
+    State,
+}
+
+/// The names of the tools there are.
+pub const TOOLS: [&str; 4] =
+    ["kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-consumer-groups"];
+
+/// What `--version` prints.
+const VERSION: &str = "4.3.1\n";
+
+impl ToolCommand {
+    /// Reads a command line, split into words. An error's first line is the reason, in Kafka's words; the table of
+    /// options follows, as the tool would print it.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        let Some((name, rest)) = words.split_first() else { return Err("found no tool".into()) };
+        let name = name.strip_suffix(".sh").unwrap_or(name);
+        let Some(usage) = usage(name) else {
+            return Err(format!("found the tool `{name}`, allowed is {}", TOOLS.join(", ")));
+        };
+        let job = Self::parse_job(name, usage, rest)?;
+        let words = std::iter::once(name.to_owned()).chain(rest.iter().cloned()).collect();
+        Ok(Self { words, job })
+    }
+
+    fn parse_job(name: &str, usage: Usage, words: &[String]) -> Result<Job, String> {
+        // What follows `<<<` is the tool's standard input, as in a shell.
+        let input_at = words.iter().position(|word| word == "<<<");
+        let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
+        let given = usage.read(options)?;
+        if options.is_empty() || given.has("help") {
+            return Ok(Job::Print(usage.help()));
+        }
+        if given.has("version") {
+            return Ok(Job::Print(VERSION.into()));
+        }
+        if name != "kafka-console-producer" && !input.is_empty() {
+            return Err(format!("found input after `<<<`, but {name} reads none"));
+        }
+        match name {
+            "kafka-topics" => topics::parse(&given).map(Job::Topics),
+            "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
+            "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            _ => groups::parse(&given).map(Job::Groups),
+        }
+    }
+
+    /// `kafka-configs --alter`, for a topic or for all brokers.
+    pub fn alter_configs(topic: Option<String>, settings: Vec<(String, String)>) -> Self {
+        let entity = match &topic {
+            Some(topic) => ["--entity-type", "topics", "--entity-name", topic].map(str::to_owned).to_vec(),
+            None => ["--entity-type", "brokers", "--entity-default"].map(str::to_owned).to_vec(),
+        };
+        let added = settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+        let mut words = vec!["kafka-configs".to_owned(), "--alter".to_owned()];
+        words.extend(entity);
+        words.extend(["--add-config".to_owned(), added]);
+        Self { words, job: Job::Configs(AlterConfigs { topic, settings }) }
+    }
+
+    /// `kafka-topics --create`.
+    pub fn create(create: CreateTopic) -> Self {
+        let mut words =
+            vec!["kafka-topics".to_owned(), "--create".to_owned(), "--topic".to_owned(), create.topic.clone()];
+        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        create.partitions.iter().for_each(|partitions| option("--partitions", partitions.to_string()));
+        create.replication_factor.iter().for_each(|factor| option("--replication-factor", factor.to_string()));
+        if !create.assignment.is_empty() {
+            let replicas = |of: &Vec<BrokerId>| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
+            option("--replica-assignment", create.assignment.iter().map(replicas).collect::<Vec<_>>().join(","));
+        }
+        create.configs.iter().for_each(|(key, value)| option("--config", format!("{key}={value}")));
+        Self { words, job: Job::Topics(Topics::Create(create)) }
+    }
+
+    /// The tool's name.
+    pub fn tool(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+}
+
+fn usage(name: &str) -> Option<Usage> {
+    match name {
+        "kafka-topics" => Some(topics::USAGE),
+        "kafka-console-producer" => Some(produce::USAGE),
+        "kafka-console-consumer" => Some(consume::USAGE),
+        "kafka-consumer-groups" => Some(groups::USAGE),
+        _ => None,
+    }
+}
+
+/// The options of a tool, with their dashes; none where there is no such tool.
+pub fn option_names(tool: &str) -> Vec<String> {
+    let usage = usage(tool.strip_suffix(".sh").unwrap_or(tool));
+    usage.into_iter().flat_map(Usage::names).map(|name| format!("--{name}")).collect()
+}
+
+impl fmt::Display for ToolCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// `word` so that a command line holds it as one word, with quotes only where they are needed.
+pub fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.:,=/@%+{}".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) || word == "<<<" { word.into() } else { shell_words::quote(word) }
+}

@@ -1,0 +1,248 @@
+//! What stands on the stage: every node with what it holds, and every message between them.
+//!
+//! Names, states and counts are worked out here, so that painting asks no questions. Where things stand is
+//! [`crate::scene::layout`]'s.
+
+use super::marks::Mark;
+use crate::kafka::ids::{Node, Offset, TopicPartition};
+use crate::time::Instant;
+
+/// One moment, ready to be laid out and painted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stage {
+    pub now: Instant,
+    pub cast: Cast,
+    pub messages: Vec<Flight>,
+}
+
+/// Everything on the stage that stands still between two events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cast {
+    pub producers: Vec<ProducerCard>,
+    /// Kafka's own tools, while they run.
+    pub tools: Vec<ToolCard>,
+    pub controllers: Vec<ControllerCard>,
+    pub brokers: Vec<BrokerCard>,
+    pub groups: Vec<GroupFrame>,
+    /// Connections that stand even while nothing travels on them.
+    pub links: Vec<Link>,
+}
+
+impl Cast {
+    /// Every node, in the order one reads the stage, with its name and how it fares.
+    pub fn nodes(&self) -> impl Iterator<Item = (Node, &str, Health)> {
+        let producers = self.producers.iter().map(|card| (card.node, card.name.as_str(), card.health));
+        let tools = self.tools.iter().map(|card| (card.node, card.name.as_str(), Health::Running));
+        let controllers = self.controllers.iter().map(|card| (card.node, card.name.as_str(), card.health));
+        let brokers = self.brokers.iter().map(|card| (card.node, card.name.as_str(), card.health));
+        let consumers = self.groups.iter().flat_map(|group| &group.members);
+        let consumers = consumers.map(|card| (card.node, card.name.as_str(), card.health));
+        producers.chain(tools).chain(controllers).chain(brokers).chain(consumers)
+    }
+}
+
+/// How a node fares, as the picture shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Health {
+    #[default]
+    Running,
+    Starting,
+    Stopping,
+    /// Frozen, as in a long pause of its garbage collector.
+    Paused,
+    /// Alive, but the controller does not count on it.
+    Fenced,
+    Down,
+}
+
+impl Health {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Paused => "paused",
+            Self::Fenced => "fenced",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// A producer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerCard {
+    pub node: Node,
+    pub name: String,
+    pub health: Health,
+    /// What it does, in a few words: `1 record/s · acks=all`.
+    pub line: String,
+    pub sent: u64,
+    pub acked: u64,
+    pub failed: u64,
+    /// Handed to send() and not yet reported back.
+    pub open: u64,
+}
+
+/// A command line tool at work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolCard {
+    pub node: Node,
+    pub name: String,
+}
+
+/// A voter of the metadata quorum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControllerCard {
+    pub node: Node,
+    pub name: String,
+    pub health: Health,
+    /// `leader · epoch 1`, `follower`.
+    pub role: String,
+    pub active: bool,
+}
+
+/// A broker and the replicas it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerCard {
+    pub node: Node,
+    pub name: String,
+    pub health: Health,
+    /// `running · leads 2`, `down · fenced at 13.6 s`.
+    pub status: String,
+    /// Something that a person should look at.
+    pub alarming: bool,
+    pub rack: Option<String>,
+    /// Its replicas of ordinary topics.
+    pub strips: Vec<Strip>,
+    /// Its replicas of internal topics: how many it holds, and how many of them it leads.
+    pub internal: (u32, u32),
+}
+
+/// One replica's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strip {
+    pub partition: TopicPartition,
+    /// `orders-0`.
+    pub label: String,
+    pub leader: bool,
+    /// In the ISR, as the controller has it.
+    pub in_sync: bool,
+    pub log_start: Offset,
+    pub log_end: Offset,
+    pub high_watermark: Offset,
+    /// The newest records, in offset order.
+    pub cells: Vec<Cell>,
+}
+
+/// One record in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub offset: Offset,
+    pub mark: Mark,
+    /// A record without a value.
+    pub tombstone: bool,
+    /// A transaction marker or another record that applications never see.
+    pub control: bool,
+}
+
+/// A consumer group, or a consumer that reads without one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupFrame {
+    pub name: String,
+    /// Kafka's name of its state: `Stable`.
+    pub state: String,
+    /// A rebalance is going on.
+    pub rebalancing: bool,
+    /// How far the rebalance has come, 0 to 1, where that can be told.
+    pub progress: Option<f32>,
+    /// `generation 1 · range`.
+    pub line: String,
+    /// Records between the committed offsets and the log ends.
+    pub lag: u64,
+    /// Where its coordinator is, once it has one.
+    pub coordinator: Option<Node>,
+    pub members: Vec<ConsumerCard>,
+}
+
+/// A consumer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerCard {
+    pub node: Node,
+    pub name: String,
+    pub health: Health,
+    pub chips: Vec<Chip>,
+    /// `works on Key-1 · 12 / 20 ms`, `waits`.
+    pub doing: String,
+    /// What it works on now.
+    pub mark: Option<Mark>,
+    /// How far that work has come, 0 to 1.
+    pub progress: Option<f32>,
+    pub processed: u64,
+    /// Records in its fetch buffer, not yet handed to the application.
+    pub buffered: u64,
+}
+
+/// A partition that a consumer reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chip {
+    pub partition: TopicPartition,
+    pub label: String,
+    /// Nobody may read it now.
+    pub stopped: bool,
+    pub lag: u64,
+}
+
+/// A standing connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub from: Node,
+    pub to: Node,
+    pub state: LinkState,
+}
+
+/// How a connection fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    Open,
+    /// One of its ends is down.
+    Dead,
+    /// A cut lies across it.
+    Cut,
+    /// Slower than the rest of the network.
+    Slow,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flight {
+    pub id: u64,
+    pub from: Node,
+    pub to: Node,
+    pub sent: Instant,
+    pub due: Instant,
+    pub kind: FlightKind,
+    /// The request's name in Kafka's protocol.
+    pub label: &'static str,
+    /// Records it carries.
+    pub records: u32,
+    /// Marks of the first of them.
+    pub marks: [Option<Mark>; 3],
+}
+
+/// What a message looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlightKind {
+    /// Records on their way: a pill.
+    Records,
+    /// A request for records: a hollow dot.
+    Ask,
+    /// A reply without records: a small tick.
+    Reply,
+    /// A reply that carries an error; its name is the label.
+    Error,
+    /// Group, quorum and metadata traffic: a small labelled shape.
+    Control,
+    /// Heartbeats and empty fetches: faint.
+    Pulse,
+}

@@ -1,0 +1,227 @@
+//! The books: every record is accounted for, from send() to the application that works on it.
+//!
+//! They are kept from facts alone, as ranges: per producer and partition which records were acknowledged, per group
+//! which were worked on. What is lost, doubled or missed is found by holding the ranges against the logs.
+
+use std::collections::BTreeMap;
+
+use rangemap::RangeSet;
+
+use crate::kafka::fact::Fact;
+use crate::kafka::ids::{ClientId, Name, Node, Offset, Origin, TopicPartition};
+use crate::kafka::record::Batch;
+use crate::sim::trace::Stamped;
+
+/// One producer's records of one partition, counted from 0 in the order they were sent.
+pub type Stream = (ClientId, TopicPartition);
+
+/// The accounts of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    producers: BTreeMap<ClientId, ProducerAccount>,
+    consumers: BTreeMap<ClientId, ConsumerAccount>,
+    acked: BTreeMap<Stream, RangeSet<u64>>,
+    groups: BTreeMap<Name, GroupAccount>,
+}
+
+/// What a producer's application knows, in records; retries in batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProducerAccount {
+    pub sent: u64,
+    pub acked: u64,
+    pub failed: u64,
+    pub retries: u64,
+}
+
+/// What a consumer's application did, in records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerAccount {
+    pub polled: u64,
+    pub processed: u64,
+}
+
+/// What a group's applications did together.
+#[derive(Clone, Debug, Default)]
+pub struct GroupAccount {
+    /// Every time an application worked on a record.
+    pub processed: u64,
+    /// Each record once.
+    pub distinct: u64,
+    /// First deliveries after a later record of the same key.
+    pub out_of_order: u64,
+    /// The last committed offset of each partition.
+    pub committed: BTreeMap<TopicPartition, Offset>,
+    seen: BTreeMap<Stream, RangeSet<u64>>,
+}
+
+/// Records that reached a group for the first time although later ones of their stream had been there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateArrivals {
+    pub group: Name,
+    pub stream: Stream,
+    pub ranges: Vec<std::ops::Range<u64>>,
+}
+
+impl Books {
+    /// Enters a fact. Records that came late are handed back: whether a later one has the same key, only the log tells.
+    pub fn enter(&mut self, stamped: &Stamped) -> Option<LateArrivals> {
+        match &stamped.fact {
+            Fact::RecordsSent { origin, .. } => self.producer(origin.producer).sent += u64::from(origin.count),
+            Fact::SendFailed { count, .. } => {
+                if let Some(Node::Producer(id)) = stamped.node {
+                    let account = self.producer(id);
+                    account.sent += u64::from(*count);
+                    account.failed += u64::from(*count);
+                }
+            }
+            Fact::BatchAcked { partition, origin, .. } => {
+                self.producer(origin.producer).acked += u64::from(origin.count);
+                self.acked.entry((origin.producer, *partition)).or_default().insert(ordinals(origin));
+            }
+            Fact::BatchRetried { origin, .. } => self.producer(origin.producer).retries += 1,
+            Fact::BatchFailed { origin, .. } => self.producer(origin.producer).failed += u64::from(origin.count),
+            Fact::Polled { count, .. } => {
+                if let Some(Node::Consumer(id)) = stamped.node {
+                    self.consumers.entry(id).or_default().polled += u64::from(*count);
+                }
+            }
+            Fact::Processed { group, partition, count, origin, .. } => {
+                if let Some(Node::Consumer(id)) = stamped.node {
+                    self.consumers.entry(id).or_default().processed += u64::from(*count);
+                }
+                if let (Some(group), Some(origin)) = (group, origin) {
+                    return self.processed(group, (origin.producer, *partition), ordinals(origin));
+                }
+            }
+            Fact::OffsetCommitted { group, partition, offset } => {
+                self.groups.entry(group.clone()).or_default().committed.insert(*partition, *offset);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn producer(&mut self, id: ClientId) -> &mut ProducerAccount {
+        self.producers.entry(id).or_default()
+    }
+
+    fn processed(&mut self, group: &Name, stream: Stream, range: std::ops::Range<u64>) -> Option<LateArrivals> {
+        let account = self.groups.entry(group.clone()).or_default();
+        account.processed += range.end - range.start;
+        let seen = account.seen.entry(stream).or_default();
+        let highest = seen.last().map_or(0, |last| last.end);
+        // Nearly always the range begins where the last one ended.
+        if range.start >= highest {
+            account.distinct += range.end - range.start;
+            seen.insert(range);
+            return None;
+        }
+        let first_time: Vec<_> = seen.gaps(&range).collect();
+        account.distinct += first_time.iter().map(|gap| gap.end - gap.start).sum::<u64>();
+        seen.insert(range);
+        let ranges: Vec<_> = first_time.into_iter().filter(|gap| gap.start < highest).collect();
+        (!ranges.is_empty()).then(|| LateArrivals { group: group.clone(), stream, ranges })
+    }
+
+    /// Counts the late arrivals that came after a later record of their own key. `log` is a log of their partition.
+    pub fn enter_late<'a>(&mut self, late: &LateArrivals, log: impl Iterator<Item = &'a Batch>) {
+        let Some(account) = self.groups.get_mut(&late.group) else { return };
+        let Some(seen) = account.seen.get(&late.stream) else { return };
+        let mut keyed: BTreeMap<u64, bytes::Bytes> = BTreeMap::new();
+        for batch in log {
+            let Some(origin) = batch.origin.filter(|origin| origin.producer == late.stream.0) else { continue };
+            let Ok(records) = batch.records() else { continue };
+            for (record, ordinal) in records.zip(origin.first..) {
+                keyed.extend(record.key.map(|key| (ordinal, key)));
+            }
+        }
+        for ordinal in late.ranges.iter().cloned().flatten() {
+            let Some(key) = keyed.get(&ordinal) else { continue };
+            let overtaken = keyed
+                .range(ordinal + 1..)
+                .any(|(later, other)| other == key && seen.contains(later) && !late.contains(*later));
+            account.out_of_order += u64::from(overtaken);
+        }
+    }
+
+    /// Every producer's account.
+    pub fn producers(&self) -> &BTreeMap<ClientId, ProducerAccount> {
+        &self.producers
+    }
+
+    /// Every consumer's account.
+    pub fn consumers(&self) -> &BTreeMap<ClientId, ConsumerAccount> {
+        &self.consumers
+    }
+
+    /// Every group's account.
+    pub fn groups(&self) -> &BTreeMap<Name, GroupAccount> {
+        &self.groups
+    }
+
+    /// All producers together.
+    pub fn total(&self) -> ProducerAccount {
+        self.producers.values().fold(ProducerAccount::default(), |sum, account| ProducerAccount {
+            sent: sum.sent + account.sent,
+            acked: sum.acked + account.acked,
+            failed: sum.failed + account.failed,
+            retries: sum.retries + account.retries,
+        })
+    }
+
+    /// How many acknowledged records of a partition are on none of `logs`, which are those that can still serve it.
+    pub fn lost<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> u64 {
+        let mut present: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
+        for origin in logs.filter_map(|batch| batch.origin) {
+            present.entry(origin.producer).or_default().insert(ordinals(&origin));
+        }
+        let none = RangeSet::new();
+        let mut lost = 0;
+        for ((producer, _), acked) in self.acked.iter().filter(|((_, of), _)| *of == partition) {
+            let present = present.get(producer).unwrap_or(&none);
+            lost += acked.iter().flat_map(|range| present.gaps(range)).map(|gap| gap.end - gap.start).sum::<u64>();
+        }
+        lost
+    }
+
+    /// Surplus copies of application records on one log.
+    pub fn duplicated<'a>(log: impl Iterator<Item = &'a Batch>) -> u64 {
+        let mut seen: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
+        let mut surplus = 0;
+        for origin in log.filter_map(|batch| batch.origin) {
+            let range = ordinals(&origin);
+            let seen = seen.entry(origin.producer).or_default();
+            if seen.last().is_some_and(|last| range.start < last.end) {
+                let fresh: u64 = seen.gaps(&range).map(|gap| gap.end - gap.start).sum();
+                surplus += u64::from(origin.count) - fresh;
+            }
+            seen.insert(range);
+        }
+        surplus
+    }
+
+    /// Records of a partition's log that the group has committed past although nobody worked on them.
+    pub fn missed<'a>(account: &GroupAccount, partition: TopicPartition, log: impl Iterator<Item = &'a Batch>) -> u64 {
+        let Some(&committed) = account.committed.get(&partition) else { return 0 };
+        let none = RangeSet::new();
+        let mut missed = 0;
+        for batch in log.take_while(|batch| batch.base_offset < committed) {
+            let Some(origin) = batch.origin else { continue };
+            let passed = u64::try_from((committed - batch.base_offset).min(i64::from(origin.count))).unwrap_or(0);
+            let range = origin.first..origin.first + passed;
+            let seen = account.seen.get(&(origin.producer, partition)).unwrap_or(&none);
+            missed += seen.gaps(&range).map(|gap| gap.end - gap.start).sum::<u64>();
+        }
+        missed
+    }
+}
+
+impl LateArrivals {
+    fn contains(&self, ordinal: u64) -> bool {
+        self.ranges.iter().any(|range| range.contains(&ordinal))
+    }
+}
+
+fn ordinals(origin: &Origin) -> std::ops::Range<u64> {
+    origin.first..origin.first + u64::from(origin.count)
+}

@@ -1,0 +1,29 @@
+//! The world the machines live in.
+
+pub mod units;
+
+pub mod spec;
+
+pub mod command;
+
+pub mod report;
+
+pub mod scenario;
+
+pub mod queue;
+
+pub mod network;
+
+pub mod trace;
+
+pub mod books;
+
+pub mod check;
+
+pub mod world;
+
+pub mod playback;
+
+pub mod history;
+
+pub mod link;

@@ -1,0 +1,319 @@
+//! The trace: every fact of a run, stamped, printed as one line, and hashed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::hash::{Hash, Hasher};
+
+use crate::kafka::effects::Timer;
+use crate::kafka::fact::{DropReason, Fact, NodeState};
+use crate::kafka::ids::{BrokerId, Name, Node, TopicId, TopicPartition};
+use crate::time::Instant;
+
+/// A fact with its place in the run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stamped {
+    /// Counts the facts of a run from 1.
+    pub id: u64,
+    /// The fact whose message, timer or command led to this one; 0 for none.
+    pub cause: u64,
+    pub at: Instant,
+    /// Where it happened; `None` for the world itself.
+    pub node: Option<Node>,
+    pub fact: Fact,
+}
+
+/// A hash over facts that is the same on every machine: FNV-1a over fixed-width little-endian words.
+///
+/// `usize` and `isize` are hashed as 64 bits, or a browser's hash would differ from a native one.
+#[derive(Clone, Debug)]
+pub struct TraceHash(u64);
+
+impl Default for TraceHash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl TraceHash {
+    /// Takes one more fact in.
+    pub fn add(&mut self, stamped: &Stamped) {
+        stamped.hash(self);
+    }
+
+    /// The hash of everything so far.
+    pub fn value(&self) -> u64 {
+        self.0
+    }
+
+    fn word(&mut self, word: u64) {
+        // One multiplication a word, not a byte: facts are hashed all the time. The rotation carries high bits down.
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    }
+}
+
+impl Hasher for TraceHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(u64::from_le_bytes(word));
+        }
+        self.word(bytes.len() as u64);
+    }
+    fn write_u8(&mut self, number: u8) {
+        self.word(u64::from(number));
+    }
+    fn write_u16(&mut self, number: u16) {
+        self.word(u64::from(number));
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.word(u64::from(number));
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.word(number);
+    }
+    fn write_usize(&mut self, number: usize) {
+        self.word(number as u64);
+    }
+    fn write_i8(&mut self, number: i8) {
+        self.word(i64::from(number) as u64);
+    }
+    fn write_i16(&mut self, number: i16) {
+        self.word(i64::from(number) as u64);
+    }
+    fn write_i32(&mut self, number: i32) {
+        self.word(i64::from(number) as u64);
+    }
+    fn write_i64(&mut self, number: i64) {
+        self.word(number as u64);
+    }
+    fn write_isize(&mut self, number: isize) {
+        self.word(number as i64 as u64);
+    }
+}
+
+/// What things are called: machines carry ids, people read names.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// By client id: `producer-shop`.
+    clients: Vec<Name>,
+    topics: BTreeMap<TopicId, Name>,
+}
+
+impl Names {
+    /// Gives the next client its name, and an id for it.
+    pub fn add_client(&mut self, name: Name) -> u32 {
+        self.clients.push(name);
+        self.clients.len() as u32 - 1
+    }
+
+    /// Learns a topic's name. Deleted topics keep theirs: old facts speak of them.
+    pub fn add_topic(&mut self, id: TopicId, name: Name) {
+        self.topics.insert(id, name);
+    }
+
+    /// `broker-1`, `controller-101`, `producer-shop`.
+    pub fn node(&self, node: Node) -> String {
+        match node {
+            Node::Broker(id) => format!("broker-{id}"),
+            Node::Controller(id) => format!("controller-{id}"),
+            Node::Producer(id) | Node::Consumer(id) | Node::Tool(id) => {
+                self.clients.get(id.0 as usize).map_or_else(|| format!("client-{id}"), |name| name.to_string())
+            }
+        }
+    }
+
+    /// A topic's name.
+    pub fn topic(&self, id: TopicId) -> &str {
+        self.topics.get(&id).map_or("?", |name| name)
+    }
+
+    /// `orders-0`.
+    pub fn partition(&self, partition: TopicPartition) -> String {
+        format!("{}-{}", self.topic(partition.topic), partition.partition)
+    }
+
+    /// One line for one fact: time, node, what happened.
+    pub fn line(&self, stamped: &Stamped) -> String {
+        let at = stamped.at.as_micros();
+        let mut line = format!("{:>4}.{:06} ", at / 1_000_000, at % 1_000_000);
+        if let Some(node) = stamped.node {
+            let _ = write!(line, "{} ", self.node(node));
+        }
+        line.push_str(&self.describe(&stamped.fact));
+        let _ = write!(line, "  #{} <- #{}", stamped.id, stamped.cause);
+        line
+    }
+
+    /// A fact in a few dense words.
+    pub fn describe(&self, fact: &Fact) -> String {
+        let p = |partition: &TopicPartition| self.partition(*partition);
+        match fact {
+            Fact::Command { text } => format!("> {text}"),
+            Fact::Sent { to, api, request, correlation_id } => {
+                let answer = if *request { "" } else { " answer" };
+                format!("-> {} {}{answer} ({correlation_id})", self.node(*to), api.name())
+            }
+            Fact::Dropped { to, api, reason } => {
+                format!("-x {} {} {}", self.node(*to), api.name(), drop_reason(*reason))
+            }
+            Fact::TimerFired(timer) => format!("timer {}", self.timer(timer)),
+            Fact::Disconnected { peer } => format!("disconnected from {}", self.node(*peer)),
+            Fact::NodeState(state) => node_state(*state).into(),
+            Fact::NetworkChanged { text } => format!("network: {text}"),
+            Fact::ControllerActive { controller, epoch } => format!("active controller {controller} epoch={epoch}"),
+            Fact::BrokerRegistered { broker, epoch } => format!("registered broker-{broker} epoch={epoch}"),
+            Fact::BrokerFenced { broker, silent_for: Some(silent) } => {
+                format!("fenced broker-{broker} silent={silent}")
+            }
+            Fact::BrokerFenced { broker, silent_for: None } => format!("fenced broker-{broker}"),
+            Fact::BrokerUnfenced { broker } => format!("unfenced broker-{broker}"),
+            Fact::ControlledShutdownBegan { broker } => format!("controlled shutdown of broker-{broker}"),
+            Fact::TopicCreated { name, partitions, replication_factor, .. } => {
+                format!("created {name} partitions={partitions} rf={replication_factor}")
+            }
+            Fact::PartitionsAdded { name, partitions, .. } => format!("{name} partitions={partitions}"),
+            Fact::TopicDeleted { name, .. } => format!("deleted {name}"),
+            Fact::LeaderElected { partition, leader, epoch, isr, unclean } => {
+                let how = if *unclean { " unclean" } else { "" };
+                format!("{} leader={} epoch={epoch} isr={}{how}", p(partition), leader_name(*leader), ids(isr))
+            }
+            Fact::IsrChanged { partition, from, to, epoch } => {
+                format!("{} isr {} -> {} partition-epoch={epoch}", p(partition), ids(from), ids(to))
+            }
+            Fact::ConfigChanged { resource, key, value } => match value {
+                Some(value) => format!("{resource} {key}={value}"),
+                None => format!("{resource} {key} back to its default"),
+            },
+            Fact::BecameLeader { partition, epoch, log_end } => {
+                format!("{} leads epoch={epoch} end={log_end}", p(partition))
+            }
+            Fact::BecameFollower { partition, epoch, leader } => {
+                format!("{} follows {} epoch={epoch}", p(partition), leader_name(*leader))
+            }
+            Fact::Appended { partition, base_offset, count, bytes, epoch, leader, .. } => {
+                let how = if *leader { "append" } else { "replicate" };
+                format!(
+                    "{} {how} {base_offset}..{} epoch={epoch} {bytes} B",
+                    p(partition),
+                    base_offset + i64::from(*count)
+                )
+            }
+            Fact::Truncated { partition, from, to } => format!("{} truncate {from} -> {to}", p(partition)),
+            Fact::HighWatermark { partition, from, to, .. } => format!("{} hw {from} -> {to}", p(partition)),
+            Fact::IsrProposed { partition, isr, lagging: Some((id, lag)) } => {
+                format!("{} proposes isr={} (broker-{id} lags {lag})", p(partition), ids(isr))
+            }
+            Fact::IsrProposed { partition, isr, lagging: None } => {
+                format!("{} proposes isr={}", p(partition), ids(isr))
+            }
+            Fact::IsrCommitted { partition, isr } => format!("{} isr={}", p(partition), ids(isr)),
+            Fact::IsrRejected { partition, error } => format!("{} isr refused {error}", p(partition)),
+            Fact::ProduceFailed { partition, error } => format!("{} produce {error}", p(partition)),
+            Fact::FetchFailed { partition, error } => format!("{} fetch {error}", p(partition)),
+            Fact::RecordsSent { partition, origin, bytes } => {
+                format!("{} send {}..{} {bytes} B", p(partition), origin.first, origin.first + u64::from(origin.count))
+            }
+            Fact::SendFailed { count, error } => format!("send of {count} failed {error}"),
+            Fact::BatchAcked { partition, origin, base_offset, latency } => {
+                let last = origin.first + u64::from(origin.count);
+                format!("{} acked {}..{last} offset={base_offset} after {latency}", p(partition), origin.first)
+            }
+            Fact::BatchRetried { partition, origin, error, attempt } => {
+                format!("{} retry {} of {}.. {error}", p(partition), attempt, origin.first)
+            }
+            Fact::BatchFailed { partition, origin, error } => {
+                format!("{} failed {}..{} {error}", p(partition), origin.first, origin.first + u64::from(origin.count))
+            }
+            Fact::MetadataUpdated { brokers } => format!("metadata brokers={brokers}"),
+            Fact::Fetched { partition, base_offset, count } => {
+                format!("{} fetched {base_offset}..{}", p(partition), base_offset + i64::from(*count))
+            }
+            Fact::Polled { partition, base_offset, count } => {
+                format!("{} polled {base_offset}..{}", p(partition), base_offset + i64::from(*count))
+            }
+            Fact::Processed { partition, base_offset, count, .. } => {
+                format!("{} processed {base_offset}..{}", p(partition), base_offset + i64::from(*count))
+            }
+            Fact::PositionReset { partition, offset, reason } => {
+                format!("{} position={offset} {reason:?}", p(partition))
+            }
+            Fact::CoordinatorFound { group, broker } => format!("{group} coordinator=broker-{broker}"),
+            Fact::JoiningGroup { group } => format!("{group} joins"),
+            Fact::PartitionsAssigned { group, generation, partitions } => {
+                format!("{group} generation={generation} assigned {}", self.partitions(partitions))
+            }
+            Fact::PartitionsRevoked { group, partitions } => format!("{group} revoked {}", self.partitions(partitions)),
+            Fact::PartitionsLost { group, partitions, error } => {
+                format!("{group} lost {} {error}", self.partitions(partitions))
+            }
+            Fact::CommitFailed { group, error } => format!("{group} commit {error}"),
+            Fact::LeavingGroup { group, reason } => format!("{group} leaves {reason:?}"),
+            Fact::CoordinatorLoaded { partition, groups } => {
+                format!("coordinates __consumer_offsets-{partition} groups={groups}")
+            }
+            Fact::CoordinatorUnloaded { partition } => format!("gives up __consumer_offsets-{partition}"),
+            Fact::GroupState { group, from, to, generation } => {
+                format!("{group} {} -> {} generation={generation}", from.name(), to.name())
+            }
+            Fact::MemberJoined { group, member } => format!("{group} + {member}"),
+            Fact::MemberRemoved { group, member, reason } => format!("{group} - {member} {reason:?}"),
+            Fact::GroupAssigned { group, generation, members } => {
+                format!("{group} generation={generation} assigns {} members", members.len())
+            }
+            Fact::OffsetCommitted { group, partition, offset } => {
+                format!("{group} {} committed={offset}", p(partition))
+            }
+            Fact::ToolFinished { output, ok } => format!("tool {} {:?}", if *ok { "ok" } else { "failed" }, output),
+        }
+    }
+
+    fn partitions(&self, partitions: &[TopicPartition]) -> String {
+        let names: Vec<String> = partitions.iter().map(|partition| self.partition(*partition)).collect();
+        format!("[{}]", names.join(" "))
+    }
+
+    fn timer(&self, timer: &Timer) -> String {
+        match timer {
+            Timer::QuorumFetchWait { replica } => format!("QuorumFetchWait {}", self.node(*replica)),
+            Timer::FollowerFetch { leader } => format!("FollowerFetch broker-{leader}"),
+            Timer::DelayedFetch { id } => format!("DelayedFetch {id}"),
+            Timer::DelayedProduce { id } => format!("DelayedProduce {id}"),
+            Timer::GroupJoin { group } => format!("GroupJoin {group}"),
+            Timer::GroupSync { group } => format!("GroupSync {group}"),
+            Timer::GroupSession { group, member } => format!("GroupSession {group} {member}"),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+fn leader_name(leader: Option<BrokerId>) -> String {
+    leader.map_or_else(|| "none".into(), |id| format!("broker-{id}"))
+}
+
+fn ids(brokers: &[BrokerId]) -> String {
+    let ids: Vec<String> = brokers.iter().map(BrokerId::to_string).collect();
+    format!("{{{}}}", ids.join(" "))
+}
+
+fn drop_reason(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Refused => "refused",
+        DropReason::Cut => "held up by a cut",
+        DropReason::Lost => "lost, sent again",
+    }
+}
+
+fn node_state(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Starting => "starting",
+        NodeState::Running => "running",
+        NodeState::Paused => "paused",
+        NodeState::Stopping => "stopping",
+        NodeState::Stopped => "stopped",
+        NodeState::Killed => "killed",
+    }
+}

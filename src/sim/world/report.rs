@@ -1,0 +1,317 @@
+//! The report of a world: what its machines and books say at this moment.
+//!
+//! Leaders, ISRs and brokers are what the active controller has, else what the broker with the newest metadata has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Machine, Remains, World};
+use crate::kafka::coordinator::GroupCoordinator;
+use crate::kafka::fact::NodeState;
+use crate::kafka::group::ClassicGroup;
+use crate::kafka::ids::{BrokerId, Node, TopicPartition};
+use crate::kafka::log::Log;
+use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
+use crate::sim::books::{Books, GroupAccount};
+use crate::sim::report::{
+    BrokerReport, BrokerState, ClusterReport, ConsumerReport, ExpectationReport, GroupLedgerReport, GroupReport,
+    LedgerReport, OffsetReport, PartitionReport, ProducerReport, Report, TopicReport, ViolationReport,
+};
+use crate::sim::scenario::At;
+use crate::time::Instant;
+
+impl World {
+    /// Everything one can say about the run at this moment.
+    pub fn report(&self) -> Report {
+        let mut report = self.report_without_expectations();
+        report.expectations = self.expectations.values().cloned().collect();
+        if self.now >= self.end {
+            let value = serde_json::to_value(&report).unwrap_or_default();
+            for expect in self.scenario.expects.iter().filter(|expect| expect.at == At::End) {
+                report.expectations.push(ExpectationReport::of(expect, &value));
+            }
+        }
+        report
+    }
+
+    /// Looks at the expectations whose time is over by `until`.
+    pub(super) fn look_at_expectations(&mut self, until: Instant) {
+        let due: Vec<u32> = (0..)
+            .zip(&self.scenario.expects)
+            .filter(|(index, expect)| {
+                matches!(expect.at, At::Time(at) if at <= until) && !self.expectations.contains_key(index)
+            })
+            .map(|(index, _)| index)
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let value = serde_json::to_value(self.report_without_expectations()).unwrap_or_default();
+        let scenario = self.scenario.clone();
+        for index in due {
+            self.expectations.insert(index, ExpectationReport::of(&scenario.expects[index as usize], &value));
+        }
+    }
+
+    fn report_without_expectations(&self) -> Report {
+        let image = self.image();
+        Report {
+            format: Report::FORMAT,
+            scenario: self.scenario.title.clone(),
+            seed: self.scenario.seed,
+            now_us: self.now.as_micros(),
+            trace_hash: format!("{:016x}", self.trace_hash()),
+            violations: self.violation_reports(),
+            cluster: self.cluster_report(image),
+            topics: image.map(|image| self.topic_reports(image)).unwrap_or_default(),
+            groups: self.group_reports(),
+            producers: self.producer_reports(),
+            consumers: self.consumer_reports(),
+            ledger: self.ledger(image),
+            expectations: Vec::new(),
+        }
+    }
+
+    /// The cluster as the active controller has it, else as the broker that knows most has it.
+    pub fn image(&self) -> Option<&MetadataImage> {
+        let active =
+            self.controllers().filter_map(|(_, _, controller)| controller).filter(|controller| controller.is_active());
+        let of_brokers = self.brokers().filter_map(|(_, _, broker)| broker).map(|broker| broker.image());
+        active
+            .max_by_key(|controller| controller.quorum().epoch())
+            .map(|controller| controller.image())
+            .or_else(|| of_brokers.max_by_key(|image| image.next_offset))
+    }
+
+    fn violation_reports(&self) -> Vec<ViolationReport> {
+        let report = |violation: &crate::sim::check::Violation| ViolationReport {
+            name: violation.name.into(),
+            at_us: violation.at.as_micros(),
+            what: violation.what.clone(),
+            fact: violation.fact,
+        };
+        self.checks.violations().iter().map(report).collect()
+    }
+
+    fn cluster_report(&self, image: Option<&MetadataImage>) -> ClusterReport {
+        let active = self
+            .controllers()
+            .filter_map(|(id, _, controller)| Some((id, controller?)))
+            .filter(|(_, controller)| controller.is_active());
+        let active = active.max_by_key(|(_, controller)| controller.quorum().epoch());
+        let known = self.controllers().filter_map(|(_, _, controller)| Some(controller?.quorum().epoch())).max();
+        ClusterReport {
+            mode: self.scenario.mode.name().into(),
+            controller: active.as_ref().map(|(id, _)| id.0),
+            controller_epoch: known.map_or(0, |epoch| epoch.0),
+            brokers: self
+                .brokers()
+                .map(|(id, state, _)| BrokerReport { id: id.0, state: broker_state(id, state, image) })
+                .collect(),
+        }
+    }
+
+    /// How a broker fares: its process, and whether the controller has fenced it.
+    pub fn broker_state(&self, id: BrokerId) -> Option<BrokerState> {
+        Some(broker_state(id, self.node_state(Node::Broker(id))?, self.image()))
+    }
+
+    fn topic_reports(&self, image: &MetadataImage) -> BTreeMap<String, TopicReport> {
+        let mut topics: BTreeMap<String, TopicReport> = BTreeMap::new();
+        for (partition, registration) in image.partitions() {
+            let topic = topics.entry(self.names.topic(partition.topic).to_owned()).or_default();
+            topic.partitions.insert(partition.partition, self.partition_report(partition, registration));
+        }
+        topics
+    }
+
+    fn partition_report(&self, partition: TopicPartition, registration: &PartitionRegistration) -> PartitionReport {
+        let leader = registration.leader.and_then(|id| self.broker(id)?.replica(partition));
+        let ids = |brokers: &[BrokerId]| brokers.iter().map(|id| id.0).collect();
+        let ends =
+            registration.replicas.iter().filter_map(|id| Some((id.0, self.log(*id, partition)?.end()))).collect();
+        let (start, high_watermark, stable) = match leader {
+            Some(replica) => (replica.log().start(), replica.high_watermark(), replica.last_stable_offset()),
+            None => self.best_known_offsets(partition, registration),
+        };
+        PartitionReport {
+            leader: registration.leader.map(|id| id.0),
+            leader_epoch: registration.leader_epoch.0,
+            replicas: ids(&registration.replicas),
+            isr: ids(&registration.isr),
+            log_start_offset: start,
+            high_watermark,
+            last_stable_offset: stable,
+            log_end_offset: ends,
+        }
+    }
+
+    /// Without a leader: what the replicas that run know.
+    fn best_known_offsets(&self, partition: TopicPartition, registration: &PartitionRegistration) -> (i64, i64, i64) {
+        let replicas = registration.replicas.iter().filter_map(|id| self.broker(*id)?.replica(partition));
+        let known = replicas.max_by_key(|replica| replica.high_watermark());
+        known.map_or((0, 0, 0), |replica| {
+            (replica.log().start(), replica.high_watermark(), replica.last_stable_offset())
+        })
+    }
+
+    /// A replica's log, in memory or on the disk of a broker that is down.
+    pub fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log> {
+        match &self.slots.get(&Node::Broker(broker))?.machine {
+            Machine::Broker(broker) => broker.log(partition),
+            Machine::Off(Remains::Broker(disk)) => disk.log(partition),
+            _ => None,
+        }
+    }
+
+    /// The log that speaks for a partition: its leader's, else the longest that may still come to lead.
+    pub fn authoritative_log(&self, partition: TopicPartition) -> Option<&Log> {
+        let image = self.image()?;
+        let registration = image.partition(partition)?;
+        let leaders = registration.leader.and_then(|id| self.log(id, partition));
+        leaders.or_else(|| self.eligible_logs(partition, registration).max_by_key(|log| log.end()))
+    }
+
+    /// The logs that may still serve a partition: its leader's; where there is none, those of the ISR and the ELR, or
+    /// of every replica where an unclean election is allowed.
+    fn eligible_logs(
+        &self,
+        partition: TopicPartition,
+        registration: &PartitionRegistration,
+    ) -> impl Iterator<Item = &Log> {
+        let ids: BTreeSet<BrokerId> = match registration.leader {
+            Some(leader) if self.log(leader, partition).is_some() => [leader].into(),
+            _ => {
+                registration.isr.iter().chain(&registration.elr).chain(&registration.last_known_elr).copied().collect()
+            }
+        };
+        ids.into_iter().filter_map(move |id| self.log(id, partition))
+    }
+
+    fn group_reports(&self) -> BTreeMap<String, GroupReport> {
+        let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
+        coordinators
+            .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
+            .map(|(coordinator, group)| (group.id().to_string(), self.group_report(coordinator, group)))
+            .collect()
+    }
+
+    fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
+        let members = group
+            .members()
+            .map(|member| {
+                let mut partitions = member.assignment().to_vec();
+                partitions.sort();
+                let names = partitions.into_iter().map(|(topic, partition)| format!("{topic}-{partition}"));
+                (member.client_id().to_string(), names.collect())
+            })
+            .collect();
+        let offsets: BTreeMap<String, OffsetReport> = coordinator
+            .committed_offsets(group.id())
+            .map(|(partition, committed)| {
+                let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+                let lag = (end - committed.offset).max(0);
+                let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
+                (self.names.partition(partition), report)
+            })
+            .collect();
+        GroupReport {
+            kind: "classic".into(),
+            state: group.phase().name().into(),
+            generation: group.generation().0,
+            protocol: group.protocol().map(|protocol| protocol.to_string()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members,
+            offsets,
+        }
+    }
+
+    fn producer_reports(&self) -> BTreeMap<String, ProducerReport> {
+        self.producers()
+            .map(|(id, _, _, _)| {
+                let account = self.books.producers().get(&id).copied().unwrap_or_default();
+                let report = ProducerReport {
+                    sent: account.sent,
+                    acked: account.acked,
+                    failed: account.failed,
+                    pending: account.sent - account.acked - account.failed,
+                    retries: account.retries,
+                };
+                (self.names.node(Node::Producer(id)), report)
+            })
+            .collect()
+    }
+
+    fn consumer_reports(&self) -> BTreeMap<String, ConsumerReport> {
+        self.consumers()
+            .map(|(id, _, _, _)| {
+                let account = self.books.consumers().get(&id).copied().unwrap_or_default();
+                let report = ConsumerReport { polled: account.polled, processed: account.processed };
+                (self.names.node(Node::Consumer(id)), report)
+            })
+            .collect()
+    }
+
+    fn ledger(&self, image: Option<&MetadataImage>) -> LedgerReport {
+        let total = self.books.total();
+        let mut ledger = LedgerReport {
+            sent: total.sent,
+            acked: total.acked,
+            failed: total.failed,
+            pending: total.sent - total.acked - total.failed,
+            lost: 0,
+            duplicated: 0,
+            groups: BTreeMap::new(),
+        };
+        let partitions: Vec<(TopicPartition, &PartitionRegistration)> = image
+            .into_iter()
+            .flat_map(|image| image.partitions())
+            .filter(|(partition, _)| !self.is_internal(*partition))
+            .collect();
+        for (partition, registration) in &partitions {
+            let logs = self.eligible_logs(*partition, registration).flat_map(|log| log.batches());
+            ledger.lost += self.books.lost(*partition, logs);
+            if let Some(log) = self.authoritative_log(*partition) {
+                ledger.duplicated += Books::duplicated(log.batches());
+            }
+        }
+        for (group, account) in self.books.groups() {
+            ledger.groups.insert(group.to_string(), self.group_ledger(account, &partitions));
+        }
+        ledger
+    }
+
+    fn group_ledger(
+        &self,
+        account: &GroupAccount,
+        partitions: &[(TopicPartition, &PartitionRegistration)],
+    ) -> GroupLedgerReport {
+        let missed = |partition: TopicPartition| {
+            self.authoritative_log(partition).map_or(0, |log| Books::missed(account, partition, log.batches()))
+        };
+        GroupLedgerReport {
+            processed: account.processed,
+            distinct: account.distinct,
+            redelivered: account.processed - account.distinct,
+            missed: partitions.iter().map(|(partition, _)| missed(*partition)).sum(),
+            out_of_order: account.out_of_order,
+        }
+    }
+
+    /// Whether a partition belongs to one of Kafka's own topics.
+    pub fn is_internal(&self, partition: TopicPartition) -> bool {
+        self.names.topic(partition.topic).starts_with("__")
+    }
+}
+
+fn broker_state(id: BrokerId, state: NodeState, image: Option<&MetadataImage>) -> BrokerState {
+    match state {
+        NodeState::Starting => BrokerState::Starting,
+        NodeState::Paused => BrokerState::Paused,
+        NodeState::Stopping => BrokerState::Stopping,
+        NodeState::Stopped | NodeState::Killed => BrokerState::Down,
+        NodeState::Running => {
+            let fenced = image.and_then(|image| image.brokers.get(&id)).is_some_and(|broker| broker.fenced);
+            if fenced { BrokerState::Fenced } else { BrokerState::Running }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The built-in scenarios, one file each.
+
+/// Name in the address, and the file.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("hello", include_str!("../../scenarios/hello.toml")),
+    ("load-balance", include_str!("../../scenarios/load-balance.toml")),
+    ("redelivery", include_str!("../../scenarios/redelivery.toml")),
+    ("notifications", include_str!("../../scenarios/notifications.toml")),
+];
+
+/// What opens when nothing else is asked for.
+pub const DEFAULT: &str = "hello";
+
+/// A built-in scenario's file.
+pub fn file(name: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, file)| *file)
+}

@@ -1,0 +1,411 @@
+//! The stage: two canvases, a button over every node, and what one does with the pointer.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use leptos::ev::PointerEvent;
+use leptos::html::{Canvas, Div};
+use leptos::prelude::*;
+
+use super::browser;
+use super::canvas::{Painter, View};
+use super::caption::CaptionLine;
+use super::fallback;
+use super::hints::Hints;
+use super::node_menu::{NodeMenu, OpenMenu};
+use super::page::Page;
+use crate::kafka::ids::Node;
+use crate::scene::focus::Thing;
+use crate::scene::layout::{Detail, Layout, Point, Rect};
+use crate::scene::sample;
+use crate::scene::stage::{Cast, Health, Stage};
+use crate::scene::traffic::Lanes;
+use crate::time::Instant;
+
+/// A node's place, for its button.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spot {
+    pub node: Node,
+    pub name: String,
+    pub health: Health,
+    pub rect: Rect,
+}
+
+/// The stage, its caption, hints and menus.
+#[component]
+pub fn StageView(page: Page) -> impl IntoView {
+    let place = NodeRef::<Div>::new();
+    let lower = NodeRef::<Canvas>::new();
+    let upper = NodeRef::<Canvas>::new();
+    let painter: Rc<RefCell<Option<Painter>>> = Rc::default();
+    let groups = RwSignal::new(Vec::<(String, Rect)>::new());
+    let menu = RwSignal::new(None::<OpenMenu>);
+    let knife = RwSignal::new(None::<(Point, Point)>);
+    let tip = RwSignal::new(None::<(Point, String)>);
+
+    let mounting = Rc::clone(&painter);
+    Effect::new(move |_| {
+        let (Some(lower), Some(upper)) = (lower.get(), upper.get()) else { return };
+        match Painter::new(lower, upper) {
+            Ok(painter) => *mounting.borrow_mut() = Some(painter),
+            Err(why) => fallback::show(
+                "Nothing can be drawn here.",
+                "Please try another browser, or allow canvas in this one's settings.",
+                &why,
+            ),
+        }
+    });
+    let restyling = Rc::clone(&painter);
+    Effect::new(move |_| {
+        page.themed.track();
+        if let Some(painter) = restyling.borrow_mut().as_mut() {
+            painter.restyle();
+        }
+    });
+    let painting = Rc::clone(&painter);
+    frames(page, place, painting, groups);
+
+    let at = move |event: &PointerEvent| {
+        let rect = place.get_untracked().map(|place| place.get_bounding_client_rect());
+        let (left, top) = rect.map_or((0.0, 0.0), |rect| (rect.left(), rect.top()));
+        Point { x: f64::from(event.client_x()) - left, y: f64::from(event.client_y()) - top }
+    };
+    let hit = {
+        let painter = Rc::clone(&painter);
+        move |point: Point| painter.borrow().as_ref().and_then(|painter| thing_at(page, painter.layout(), point))
+    };
+    let hit = StoredValue::new_local(hit);
+    let crossed = {
+        let painter = Rc::clone(&painter);
+        move |a: Point, b: Point| {
+            painter.borrow().as_ref().map(|painter| links_across(page, painter.layout(), a, b)).unwrap_or_default()
+        }
+    };
+    let crossed = StoredValue::new_local(crossed);
+    let pressed = RwSignal::new(None::<Point>);
+    let on_down = move |event: PointerEvent| {
+        menu.set(None);
+        pressed.set(Some(at(&event)));
+    };
+    let on_move = move |event: PointerEvent| {
+        let point = at(&event);
+        if let Some(from) = pressed.get_untracked() {
+            let far = (from.x - point.x).hypot(from.y - point.y) > 12.0;
+            if far && hit.with_value(|hit| hit(from)).is_none() {
+                knife.set(Some((from, point)));
+            }
+            return;
+        }
+        let thing = hit.with_value(|hit| hit(point));
+        tip.set(thing.as_ref().and_then(|thing| Some((point, tip_text(page, thing)?))));
+        if page.hovered.with_untracked(|hovered| *hovered != thing) {
+            page.hovered.set(thing);
+            page.revision.update(|revision| *revision += 1);
+        }
+    };
+    let on_up = move |event: PointerEvent| {
+        let point = at(&event);
+        pressed.set(None);
+        if let Some((a, b)) = knife.get_untracked() {
+            knife.set(None);
+            let pairs = crossed.with_value(|crossed| crossed(a, b));
+            for (one, other, healed) in pairs {
+                page.run_from_menu(&if healed {
+                    format!("heal {one} {other}")
+                } else {
+                    format!("cut {one} | {other}")
+                });
+            }
+            return;
+        }
+        match hit.with_value(|hit| hit(point)) {
+            Some(thing) => page.select(thing),
+            None => page.selected.set(None),
+        }
+    };
+    let on_leave = move |_| {
+        pressed.set(None);
+        knife.set(None);
+        tip.set(None);
+        page.hovered.set(None);
+    };
+    let caption = Memo::new(move |_| {
+        page.revision.track();
+        page.read(|engine| engine.caption())
+    });
+    let open_menu = move |spot: &Spot| {
+        let right = spot.rect.right() > 420.0;
+        let x = if right { spot.rect.right() - 184.0 } else { spot.rect.x };
+        let style = format!("left:{:.0}px;top:{:.0}px", x.max(8.0), spot.rect.y + 34.0_f64.min(spot.rect.h));
+        menu.set(Some(OpenMenu { node: spot.node, name: spot.name.clone(), health: spot.health, style }));
+    };
+    view! {
+        <div
+            class="stage"
+            node_ref=place
+            data-testid="stage"
+            role="group"
+            aria-label="The cluster: producers, brokers, consumer groups"
+            on:pointerdown=on_down
+            on:pointermove=on_move
+            on:pointerup=on_up
+            on:pointerleave=on_leave
+        >
+            <canvas node_ref=lower aria-hidden="true"></canvas>
+            <canvas class="upper" node_ref=upper aria-hidden="true"></canvas>
+            {move || {
+                page.spots.get().into_iter().map(|spot| spot_view(page, spot, open_menu)).collect_view()
+            }}
+            {move || {
+                groups.get().into_iter().map(|(name, rect)| add_view(page, name, rect)).collect_view()
+            }}
+            <NodeMenu
+                open=menu
+                on_run=Callback::new(move |command: String| page.run_from_menu(&command))
+                on_inspect=Callback::new(move |node| page.select(Thing::Node(node)))
+                on_close=Callback::new(move |()| menu.set(None))
+            />
+            {move || knife.get().map(|(a, b)| view! {
+                <svg class="knife" width="100%" height="100%"><line x1=a.x y1=a.y x2=b.x y2=b.y /></svg>
+            })}
+            {move || tip.get().map(|(point, text)| view! {
+                <div class="tip" style=format!("left:{:.0}px;top:{:.0}px", point.x + 14.0, point.y + 16.0)>{text}</div>
+            })}
+            <CaptionLine caption=caption />
+            <Show when=|| browser::query("embed").is_none()><Hints /></Show>
+        </div>
+    }
+}
+
+/// Paints before every frame in which something moved.
+fn frames(
+    page: Page,
+    place: NodeRef<Div>,
+    painter: Rc<RefCell<Option<Painter>>>,
+    groups: RwSignal<Vec<(String, Rect)>>,
+) {
+    let mut last = 0.0;
+    let mut digested = 0.0;
+    let mut idle = 0_u32;
+    let mut seen = (0, (0.0, 0.0, 0.0));
+    let still = browser::prefers("(prefers-reduced-motion: reduce)");
+    browser::every_frame(move |at| {
+        let wall = ((at - last) * 1000.0).clamp(0.0, 250_000.0) as u64;
+        last = at;
+        if page.frame(wall) {
+            page.revision.update(|revision| *revision += 1);
+        }
+        if at - digested > 180.0 && page.revision.get_untracked() != page.digest.get_untracked() {
+            digested = at;
+            page.digest_now();
+        }
+        let Some(size) = place.get_untracked().map(|place| {
+            let scale = browser::window().device_pixel_ratio().clamp(1.0, 3.0);
+            (f64::from(place.client_width()), f64::from(place.client_height()), scale)
+        }) else {
+            return;
+        };
+        let now = (page.revision.get_untracked() + page.themed.get_untracked(), size);
+        // A second of frames after the last change lets everything that eases come to rest.
+        idle = if now == seen { idle + 1 } else { 0 };
+        seen = now;
+        if (idle > 60 && page.crowd.get_untracked() == 0) || size.0 < 1.0 {
+            return;
+        }
+        let Ok(mut painter) = painter.try_borrow_mut() else { return };
+        let Some(painter) = painter.as_mut() else { return };
+        let view = View {
+            selected: page.selected.get_untracked(),
+            hovered: page.hovered.get_untracked(),
+            rate: page.read(|engine| engine.rate()).max(1),
+            still,
+            quiet: false,
+        };
+        let crowd = page.crowd.get_untracked();
+        page.with_stage(|stage| {
+            if crowd > 0 {
+                let now = Instant::from_micros((at * 1000.0) as u64);
+                let messages = sample::crowd(&stage.cast, crowd, now);
+                let busy = Stage { now, cast: stage.cast.clone(), messages };
+                painter.paint(&busy, &View { rate: 1_000_000, ..view.clone() }, size, at);
+                return;
+            }
+            painter.paint(stage, &view, size, at);
+            let spots = spots(&stage.cast, painter.layout());
+            if page.spots.with_untracked(|known| *known != spots) {
+                page.spots.set(spots);
+            }
+            let frames: Vec<(String, Rect)> = stage
+                .cast
+                .groups
+                .iter()
+                .map(|group| group.name.clone())
+                .zip(painter.layout().groups.iter().copied())
+                .collect();
+            if groups.with_untracked(|known| *known != frames) {
+                groups.set(frames);
+            }
+        });
+    });
+}
+
+fn spots(cast: &Cast, layout: &Layout) -> Vec<Spot> {
+    cast.nodes()
+        .filter_map(|(node, name, health)| {
+            let rect = *layout.nodes.get(&node)?;
+            Some(Spot { node, name: name.to_owned(), health, rect })
+        })
+        .collect()
+}
+
+fn spot_view(page: Page, spot: Spot, open_menu: impl Fn(&Spot) + Copy + 'static) -> impl IntoView {
+    let Rect { x, y, w, h } = spot.rect;
+    let node = spot.node;
+    let style = format!("left:{x:.1}px;top:{y:.1}px;width:{w:.1}px;height:{h:.1}px");
+    let top = if h < 40.0 { y + (h - 22.0) / 2.0 } else { y + 6.0 };
+    let more = format!("left:{:.1}px;top:{top:.1}px", x + w - 32.0);
+    let label = format!("{}, {}", spot.name, spot.health.word());
+    let can = !matches!(node, Node::Tool(_)) && h > 20.0;
+    let name = spot.name.clone();
+    let menu = can.then(|| {
+        view! {
+            <button
+                class="more"
+                class:slim=h < 40.0
+                style=more
+                aria-haspopup="menu"
+                aria-label=format!("Actions for {name}")
+                data-testid=format!("menu-of-{name}")
+                on:pointerdown=|event| event.stop_propagation()
+                on:pointerup=|event| event.stop_propagation()
+                on:click={let spot = spot.clone(); move |_| open_menu(&spot)}
+            >
+                "⋯"
+            </button>
+        }
+    });
+    view! {
+        <button
+            class="spot"
+            style=style
+            aria-label=label
+            data-testid=format!("node-{}", spot.name)
+            on:keydown=move |event| if event.key() == "Enter" || event.key() == " " {
+                event.prevent_default();
+                event.stop_propagation();
+                page.select(Thing::Node(node));
+            }
+            // A screen reader presses without a pointer.
+            on:click=move |event| if event.detail() == 0 {
+                page.select(Thing::Node(node));
+            }
+        ></button>
+        {menu}
+    }
+}
+
+/// The "+" of a group.
+fn add_view(page: Page, group: String, rect: Rect) -> Option<impl IntoView> {
+    let topics = page.read(|engine| {
+        let mut specs = engine.world().consumers().map(|(.., spec, _)| spec);
+        // Another member like the first: as slow, and with the same settings.
+        specs.find(|spec| spec.group.as_deref() == Some(&group)).map(|spec| {
+            let settings: String = spec.overrides.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+            format!("{} work={}{settings}", spec.topics.join(","), spec.work)
+        })
+    })?;
+    let narrow = rect.w < 400.0 && rect.h < 150.0;
+    if narrow {
+        return None;
+    }
+    let style = format!("left:{:.1}px;top:{:.1}px;width:{:.1}px", rect.x + 12.0, rect.bottom() - 36.0, rect.w - 24.0);
+    Some(view! {
+        <button
+            class="add"
+            style=style
+            data-testid=format!("add-to-{group}")
+            on:pointerdown=|event| event.stop_propagation()
+            on:pointerup=|event| event.stop_propagation()
+            on:click=move |_| {
+                let name = page.read(|engine| (1..).map(|place| format!("c{place}")).find(|name| engine.node(&format!("consumer-{name}")).is_none()));
+                if let Some(name) = name {
+                    page.run_from_menu(&format!("add consumer {name} group={group} topics={topics}"));
+                }
+            }
+        >
+            "+ add a consumer"
+        </button>
+    })
+}
+
+/// What lies under a point: a record before its log, a log before its broker, a node before its group.
+fn thing_at(page: Page, layout: &Layout, point: Point) -> Option<Thing> {
+    if let Some(place) = layout.strip_at(point) {
+        let offset = (layout.detail == Detail::Cells && place.track.contains(point)).then(|| {
+            page.with_stage(|stage| {
+                let broker = stage.cast.brokers.iter().find(|broker| broker.node == place.broker)?;
+                let strip = broker.strips.iter().find(|strip| strip.partition == place.partition)?;
+                let capacity = ((place.track.w - 34.0) / place.cell).max(1.0);
+                let first = (strip.log_end as f64 - capacity).max(strip.log_start as f64);
+                let offset = (first + (point.x - place.track.x - 4.0) / place.cell).floor() as i64;
+                (strip.log_start..strip.log_end).contains(&offset).then_some(offset)
+            })
+            .flatten()
+        });
+        return Some(match offset.flatten() {
+            Some(offset) => Thing::Record(place.broker, place.partition, offset),
+            None => Thing::Replica(place.broker, place.partition),
+        });
+    }
+    if let Some(node) = layout.node_at(point) {
+        return Some(Thing::Node(node));
+    }
+    let place = layout.groups.iter().position(|rect| rect.contains(point))?;
+    page.with_stage(|stage| stage.cast.groups.get(place).map(|group| Thing::Group(group.name.clone()))).flatten()
+}
+
+/// The links that a stroke crosses, by the names of their ends, and whether each is cut already.
+fn links_across(page: Page, layout: &Layout, a: Point, b: Point) -> Vec<(String, String, bool)> {
+    use crate::scene::stage::LinkState;
+    let mut lanes = Lanes::default();
+    page.with_stage(|stage| {
+        let names: Vec<(Node, String)> = stage.cast.nodes().map(|(node, name, _)| (node, name.to_owned())).collect();
+        let name = |node: Node| names.iter().find(|(known, _)| *known == node).map(|(_, name)| name.clone());
+        let crossed = stage.cast.links.iter().filter(|link| {
+            lanes
+                .between(layout, link.from, link.to)
+                .is_some_and(|lane| lane.points().windows(2).any(|pair| cross(a, b, pair[0], pair[1])))
+        });
+        crossed.filter_map(|link| Some((name(link.from)?, name(link.to)?, link.state == LinkState::Cut))).collect()
+    })
+    .unwrap_or_default()
+}
+
+fn cross(a: Point, b: Point, c: Point, d: Point) -> bool {
+    let side = |p: Point, q: Point, r: Point| (q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x);
+    side(a, b, c) * side(a, b, d) < 0.0 && side(c, d, a) * side(c, d, b) < 0.0
+}
+
+fn tip_text(page: Page, thing: &Thing) -> Option<String> {
+    page.read(|engine| {
+        let names = engine.world().names();
+        Some(match thing {
+            Thing::Record(broker, partition, offset) => {
+                let shown = crate::scene::inspect::inspect(engine.world(), engine.chronicle(), thing)?;
+                let record = shown.sections.iter().find(|section| section.heading.starts_with("Record"))?;
+                let value = |name: &str| {
+                    record.rows.iter().find(|row| row.name == name).map(|row| row.value.clone()).unwrap_or_default()
+                };
+                format!(
+                    "{}@{offset} on {}: {} · {}",
+                    names.partition(*partition),
+                    names.node(*broker),
+                    value("Key"),
+                    value("Value")
+                )
+            }
+            Thing::Replica(broker, partition) => format!("{} on {}", names.partition(*partition), names.node(*broker)),
+            _ => return None,
+        })
+    })
+}
