@@ -7,7 +7,7 @@ use super::effects::Timer;
 use super::error::ErrorCode;
 use super::ids::{
     BrokerEpoch, BrokerId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, Origin, PartitionEpoch, TopicId,
-    TopicPartition,
+    TopicPartition, ZooKeeperId,
 };
 use super::message::Api;
 use crate::time::Duration;
@@ -103,6 +103,55 @@ pub enum Fact {
         value: Option<Name>,
     },
 
+    /// The replicas that may lead a partition whose ISR is too small (KIP-966).
+    ElrChanged {
+        partition: TopicPartition,
+        from: Vec<BrokerId>,
+        to: Vec<BrokerId>,
+    },
+    /// A partition begins to move: `adding` copy it, and `removing` go once every target replica is in the ISR.
+    ReassignmentBegan {
+        partition: TopicPartition,
+        adding: Vec<BrokerId>,
+        removing: Vec<BrokerId>,
+    },
+    /// A partition has moved, or its reassignment was cancelled.
+    ReassignmentEnded {
+        partition: TopicPartition,
+        replicas: Vec<BrokerId>,
+        cancelled: bool,
+    },
+
+    // The metadata quorum
+    /// A voter's part in the quorum changed (`QuorumState`).
+    QuorumState {
+        from: QuorumPhase,
+        to: QuorumPhase,
+        epoch: LeaderEpoch,
+        leader: Option<ControllerId>,
+    },
+    /// A voter answered a candidate. A pre-vote (KIP-996) binds nobody.
+    Voted {
+        candidate: ControllerId,
+        epoch: LeaderEpoch,
+        pre_vote: bool,
+        granted: bool,
+    },
+    /// A snapshot of the metadata log was written; it stands for every record before `end`.
+    SnapshotTaken {
+        end: Offset,
+        records: u32,
+    },
+    /// A replica of the metadata log took another's snapshot in place of records that are no longer in the log.
+    SnapshotLoaded {
+        end: Offset,
+    },
+    /// A voter cut records off its metadata log that the leader does not have.
+    MetadataTruncated {
+        from: Offset,
+        to: Offset,
+    },
+
     // Replicas
     BecameLeader {
         partition: TopicPartition,
@@ -161,6 +210,99 @@ pub enum Fact {
     FetchFailed {
         partition: TopicPartition,
         error: ErrorCode,
+    },
+
+    // Storage
+    /// A new segment begins at this offset.
+    SegmentRolled {
+        partition: TopicPartition,
+        base_offset: Offset,
+    },
+    /// Records up to `to` are on the disk, no longer in the page cache alone.
+    Flushed {
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+    },
+    /// The machine lost its power, and with it what was in the page cache alone.
+    UnflushedLost {
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+    },
+    /// The log was read and checked after an unclean stop, from the recovery point on.
+    LogRecovered {
+        partition: TopicPartition,
+        recovery_point: Offset,
+        log_end: Offset,
+    },
+    /// Whole segments went, by retention or by DeleteRecords.
+    LogStartAdvanced {
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+    },
+    /// The disk failed or is full: nothing in the log directory can be served any more.
+    LogDirOffline {
+        replicas: u32,
+    },
+
+    // Idempotent producing
+    /// InitProducerId was answered: batches carry this id from here on.
+    ProducerIdAssigned {
+        producer_id: i64,
+        producer_epoch: i16,
+    },
+    /// The leader has this very batch already; it answers with the offset of then, and appends nothing.
+    DuplicateBatch {
+        partition: TopicPartition,
+        base_offset: Offset,
+        origin: Option<Origin>,
+    },
+    /// The leader refused a batch: its first sequence does not follow the last one it has of this producer.
+    SequenceRefused {
+        partition: TopicPartition,
+        producer_id: i64,
+        expected: Option<i32>,
+        found: i32,
+        error: ErrorCode,
+    },
+
+    // ZooKeeper
+    /// A server's part in the ensemble changed.
+    EnsembleState {
+        from: EnsemblePhase,
+        to: EnsemblePhase,
+        epoch: u32,
+        leader: Option<ZooKeeperId>,
+    },
+    /// A znode was created, written (`version` above 0) or deleted (`version` is `None`).
+    Znode {
+        path: Name,
+        version: Option<i32>,
+        ephemeral: bool,
+    },
+    /// A client's session ended; its ephemeral znodes go.
+    SessionExpired {
+        client: BrokerId,
+        silent_for: Duration,
+    },
+    /// A watch fired: the client is told that the znode changed.
+    WatchFired {
+        client: BrokerId,
+        path: Name,
+    },
+    /// A broker created `/controller` and begins to read every partition's state.
+    ControllerLoading {
+        controller: BrokerId,
+        epoch: i32,
+        partitions: u32,
+    },
+    /// It has read them all and acts.
+    ControllerLoaded {
+        controller: BrokerId,
+        epoch: i32,
+        took: Duration,
     },
 
     // Producer
@@ -356,6 +498,51 @@ pub enum LeaveReason {
     Replaced,
     /// It came when `group.max.size` members had joined already.
     GroupFull,
+}
+
+/// A voter's part in the metadata quorum (`QuorumState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QuorumPhase {
+    Unattached,
+    Follower,
+    /// Asks for pre-votes (KIP-996).
+    Prospective,
+    Candidate,
+    Leader,
+    Resigned,
+}
+
+impl QuorumPhase {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unattached => "Unattached",
+            Self::Follower => "Follower",
+            Self::Prospective => "Prospective",
+            Self::Candidate => "Candidate",
+            Self::Leader => "Leader",
+            Self::Resigned => "Resigned",
+        }
+    }
+}
+
+/// A ZooKeeper server's part in its ensemble (`QuorumPeer.ServerState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EnsemblePhase {
+    Looking,
+    Following,
+    Leading,
+}
+
+impl EnsemblePhase {
+    /// ZooKeeper's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Looking => "LOOKING",
+            Self::Following => "FOLLOWING",
+            Self::Leading => "LEADING",
+        }
+    }
 }
 
 /// The state of a classic group (`ClassicGroupState`).

@@ -26,6 +26,10 @@ id!(
     ControllerId(i32)
 );
 id!(
+    /// `server.N` of a ZooKeeper ensemble (its `myid`); they count from 1.
+    ZooKeeperId(i32)
+);
+id!(
     /// A client (producer, consumer or tool), by its place in the world's registry of names.
     ClientId(u32)
 );
@@ -61,6 +65,8 @@ pub type Name = Rc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
     Controller(ControllerId),
+    /// A server of the ZooKeeper ensemble that Kafka up to 3.9 kept its metadata in.
+    ZooKeeper(ZooKeeperId),
     Broker(BrokerId),
     Producer(ClientId),
     Consumer(ClientId),
@@ -73,7 +79,7 @@ impl Node {
     pub fn client(self) -> Option<ClientId> {
         match self {
             Self::Producer(id) | Self::Consumer(id) | Self::Tool(id) => Some(id),
-            Self::Controller(_) | Self::Broker(_) => None,
+            Self::Controller(_) | Self::ZooKeeper(_) | Self::Broker(_) => None,
         }
     }
 

@@ -54,7 +54,7 @@ impl Thing {
                     Node::Broker(_) => holds(node, &with),
                     Node::Consumer(_) => reads(node, &with),
                     Node::Producer(_) => true,
-                    Node::Controller(_) | Node::Tool(_) => false,
+                    Node::Controller(_) | Node::ZooKeeper(_) | Node::Tool(_) => false,
                 }
             }
         }

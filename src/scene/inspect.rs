@@ -79,7 +79,7 @@ pub fn inspect(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<In
         Thing::Node(Node::Controller(id)) => controller(world, *id),
         Thing::Node(Node::Producer(id)) => producer(world, *id),
         Thing::Node(Node::Consumer(id)) => consumer(world, *id),
-        Thing::Node(node @ Node::Tool(_)) => {
+        Thing::Node(node @ (Node::Tool(_) | Node::ZooKeeper(_))) => {
             Some(Inspection { title: world.names().node(*node), ..Inspection::default() })
         }
         Thing::Partition(partition) => self::partition(world, *partition, None, None),
@@ -138,7 +138,7 @@ pub fn setting(world: &World, node: Node, name: &str) -> Option<String> {
         Node::Controller(_) => world.brokers().find_map(|(.., broker)| broker?.config().get(name)),
         Node::Producer(id) => world.producers().find(|(found, ..)| *found == id)?.3?.config().get(name),
         Node::Consumer(id) => world.consumers().find(|(found, ..)| *found == id)?.3?.config().get(name),
-        Node::Tool(_) => None,
+        Node::ZooKeeper(_) | Node::Tool(_) => None,
     }
 }
 

@@ -136,7 +136,7 @@ impl Layout {
         for (node, _, _) in cast.nodes() {
             let kind = match node {
                 Node::Producer(_) | Node::Tool(_) => 0,
-                Node::Controller(_) => 1,
+                Node::Controller(_) | Node::ZooKeeper(_) => 1,
                 Node::Broker(_) => 2,
                 Node::Consumer(_) => 3,
             };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::layout::{Layout, Point, Rect};
 use super::stage::Flight;
-use crate::kafka::ids::Node;
+use crate::kafka::ids::{ControllerId, Node, ZooKeeperId};
 use crate::time::Instant;
 
 /// How far a message has come, 0 to 1; `None` before it was sent and after it is due.
@@ -119,7 +119,7 @@ fn rank(node: Node) -> (u8, i64) {
     match node {
         Node::Producer(id) | Node::Tool(id) => (0, i64::from(id.0)),
         Node::Broker(id) => (1, i64::from(id.0)),
-        Node::Controller(id) => (2, i64::from(id.0)),
+        Node::Controller(ControllerId(id)) | Node::ZooKeeper(ZooKeeperId(id)) => (2, i64::from(id)),
         Node::Consumer(id) => (3, i64::from(id.0)),
     }
 }

@@ -120,6 +120,7 @@ impl Names {
         match node {
             Node::Broker(id) => format!("broker-{id}"),
             Node::Controller(id) => format!("controller-{id}"),
+            Node::ZooKeeper(id) => format!("zookeeper-{id}"),
             Node::Producer(id) | Node::Consumer(id) | Node::Tool(id) => {
                 self.clients.get(id.0 as usize).map_or_else(|| format!("client-{id}"), |name| name.to_string())
             }
@@ -188,6 +189,26 @@ impl Names {
                 Some(value) => format!("{resource} {key}={value}"),
                 None => format!("{resource} {key} back to its default"),
             },
+            Fact::ElrChanged { partition, from, to } => format!("{} elr {} -> {}", p(partition), ids(from), ids(to)),
+            Fact::ReassignmentBegan { partition, adding, removing } => {
+                format!("{} reassignment adding={} removing={}", p(partition), ids(adding), ids(removing))
+            }
+            Fact::ReassignmentEnded { partition, replicas, cancelled } => {
+                let how = if *cancelled { "cancelled" } else { "complete" };
+                format!("{} reassignment {how} replicas={}", p(partition), ids(replicas))
+            }
+            Fact::QuorumState { from, to, epoch, leader } => {
+                let leader = leader.map_or("none".into(), |id| format!("controller-{id}"));
+                format!("quorum {} -> {} epoch={epoch} leader={leader}", from.name(), to.name())
+            }
+            Fact::Voted { candidate, epoch, pre_vote, granted } => {
+                let what = if *pre_vote { "pre-vote" } else { "vote" };
+                let how = if *granted { "granted" } else { "refused" };
+                format!("{what} {how} to controller-{candidate} epoch={epoch}")
+            }
+            Fact::SnapshotTaken { end, records } => format!("metadata snapshot at {end} records={records}"),
+            Fact::SnapshotLoaded { end } => format!("metadata snapshot loaded up to {end}"),
+            Fact::MetadataTruncated { from, to } => format!("metadata truncate {from} -> {to}"),
             Fact::BecameLeader { partition, epoch, log_end } => {
                 format!("{} leads epoch={epoch} end={log_end}", p(partition))
             }
@@ -214,6 +235,43 @@ impl Names {
             Fact::IsrRejected { partition, error } => format!("{} isr refused {error}", p(partition)),
             Fact::ProduceFailed { partition, error } => format!("{} produce {error}", p(partition)),
             Fact::FetchFailed { partition, error } => format!("{} fetch {error}", p(partition)),
+            Fact::SegmentRolled { partition, base_offset } => format!("{} segment {base_offset}", p(partition)),
+            Fact::Flushed { partition, from, to } => format!("{} flushed {from} -> {to}", p(partition)),
+            Fact::UnflushedLost { partition, from, to } => format!("{} unflushed lost {from} -> {to}", p(partition)),
+            Fact::LogRecovered { partition, recovery_point, log_end } => {
+                format!("{} recovered from {recovery_point} end={log_end}", p(partition))
+            }
+            Fact::LogStartAdvanced { partition, from, to } => format!("{} log start {from} -> {to}", p(partition)),
+            Fact::LogDirOffline { replicas } => format!("log directory offline replicas={replicas}"),
+            Fact::ProducerIdAssigned { producer_id, producer_epoch } => {
+                format!("producer id {producer_id} epoch={producer_epoch}")
+            }
+            Fact::DuplicateBatch { partition, base_offset, .. } => {
+                format!("{} duplicate of {base_offset}", p(partition))
+            }
+            Fact::SequenceRefused { partition, producer_id, expected, found, error } => {
+                let expected = expected.map_or("any".into(), |sequence| sequence.to_string());
+                format!("{} producer {producer_id} sequence {found}, expected {expected}: {error}", p(partition))
+            }
+            Fact::EnsembleState { from, to, epoch, leader } => {
+                let leader = leader.map_or("none".into(), |id| format!("zookeeper-{id}"));
+                format!("ensemble {} -> {} epoch={epoch} leader={leader}", from.name(), to.name())
+            }
+            Fact::Znode { path, version: None, .. } => format!("{path} deleted"),
+            Fact::Znode { path, version: Some(0), ephemeral } => {
+                format!("{path} created{}", if *ephemeral { " ephemeral" } else { "" })
+            }
+            Fact::Znode { path, version: Some(version), .. } => format!("{path} version={version}"),
+            Fact::SessionExpired { client, silent_for } => {
+                format!("session of broker-{client} expired after {silent_for}")
+            }
+            Fact::WatchFired { client, path } => format!("watch of broker-{client} on {path}"),
+            Fact::ControllerLoading { controller, epoch, partitions } => {
+                format!("controller broker-{controller} epoch={epoch} reads partitions={partitions}")
+            }
+            Fact::ControllerLoaded { controller, epoch, took } => {
+                format!("controller broker-{controller} epoch={epoch} loaded in {took}")
+            }
             Fact::RecordsSent { partition, origin, bytes } => {
                 format!("{} send {}..{} {bytes} B", p(partition), origin.first, origin.first + u64::from(origin.count))
             }
