@@ -38,7 +38,7 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         ("kill", [_]) => owned(&["power"]),
         ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "remove", []) => nodes(),
         ("pause" | "slow", [_, ..]) => owned(&["for"]),
-        ("cut", _) => nodes().into_iter().chain(owned(&["|", "for"])).collect(),
+        ("cut", _) => nodes().into_iter().chain(owned(&["|", "->", "for"])).collect(),
         ("link", [_, _, ..]) => owned(&["latency=", "loss=", "duplicate=", "bandwidth="]),
         ("link" | "heal", [] | [_]) => nodes(),
         ("add", []) => owned(&["broker", "topic", "producer", "consumer"]),
