@@ -15,8 +15,8 @@
 //! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders, and leaderless partitions of
 //! topics that allow it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks, reassignment, ElectLeaders,
-//! DescribeQuorum; the unclean check runs with the balance check instead of on its own five minutes.
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks, reassignment, ElectLeaders;
+//! the unclean check runs with the balance check instead of on its own five minutes.
 
 use std::collections::BTreeMap;
 

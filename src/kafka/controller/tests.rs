@@ -256,9 +256,10 @@ fn a_leader_without_a_majority_resigns_and_fences_nobody() {
     let mut harness = Harness::new(1, "1");
     harness.kill(controller(102));
     harness.kill(controller(103));
-    harness.run_millis(2900);
+    // They may have fetched half a second ago.
+    harness.run_millis(2400);
     assert!(harness.controller(101).is_active());
-    harness.run_millis(300);
+    harness.run_millis(800);
     assert!(matches!(harness.controller(101).quorum().role(), Role::Resigned { .. }));
     let lost = harness.now;
     harness.kill(broker(1));
@@ -298,8 +299,9 @@ fn a_killed_leader_is_followed_by_one_that_knows_everything_committed() {
     harness.run_millis(5000);
     let active = harness.active();
     assert_ne!(active, 101);
-    let epoch = LeaderEpoch(2);
-    assert_eq!(harness.facts_since(killed), [Fact::ControllerActive { controller: ControllerId(active), epoch }]);
+    let facts = harness.facts_since(killed);
+    let Some(Fact::ControllerActive { controller, epoch }) = facts.first() else { panic!("nobody leads: {facts:?}") };
+    assert!(controller.0 == active && *epoch > LeaderEpoch(1) && facts.len() == 1, "{facts:?}");
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1,2,3 elr= last=");
     assert_eq!(harness.create_topic("more", &[], &[]).error, ErrorCode::None);
     harness.start_controller(101);
