@@ -298,9 +298,14 @@ settings! {
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
+        quorum_election_timeout: Duration = "controller.quorum.election.timeout.ms", "1000", [1, ANY], "[1,...]", "a voter without a leader waits this long, and up to twice as long, before it stands for election.";
+        quorum_election_backoff_max: Duration = "controller.quorum.election.backoff.max.ms", "1000", [0, ANY], "[0,...]", "the last of the successors a resigning leader names waits this long before it stands.";
         quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
         quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
         quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";
+        metadata_snapshot_bytes: u64 = "metadata.log.max.record.bytes.between.snapshots", "20971520", [1, ANY], "[1,...]", "a snapshot of the metadata log is taken after so many bytes of records.";
+        metadata_snapshot_interval: Duration = "metadata.log.max.snapshot.interval.ms", "3600000", [0, ANY], "[0,...]", "a snapshot of the metadata log is taken after this long; 0: never.";
+        metadata_max_retention_bytes: u64 = "metadata.max.retention.bytes", "104857600", [0, ANY], "[0,...]", "records before the latest snapshot are deleted when the metadata log is larger than this.";
         metadata_max_idle_interval: Duration = "metadata.max.idle.interval.ms", "500", [0, ANY], "[0,...]", "an idle active controller writes a no-op record this often.";
     }
 }

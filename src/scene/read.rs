@@ -337,7 +337,7 @@ fn controllers(world: &World) -> Vec<ControllerCard> {
             let active = controller.is_some_and(|controller| controller.is_active());
             let role = match controller {
                 Some(controller) if active => format!("leader · epoch {}", controller.quorum().epoch()),
-                Some(_) => "follower".to_owned(),
+                Some(controller) => controller.quorum().role().phase().name().to_lowercase(),
                 None => "down".to_owned(),
             };
             let node = Node::Controller(id);

@@ -24,7 +24,8 @@ use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicParti
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
 use crate::kafka::producer::Producer;
-use crate::kafka::quorum::ControllerDisk;
+use crate::kafka::quorum::log::MetadataLog;
+use crate::kafka::quorum::{ControllerDisk, Quorum};
 use crate::kafka::replica::Replica;
 use crate::kafka::tool::Tool;
 use crate::rng::Rng;
@@ -629,6 +630,22 @@ impl Witness for World {
 
     fn broker_ids(&self) -> Vec<BrokerId> {
         self.brokers().map(|(id, _, _)| id).collect()
+    }
+
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum> {
+        match &self.slots.get(&Node::Controller(voter))?.machine {
+            Machine::Controller(controller) => Some(controller.quorum()),
+            _ => None,
+        }
+    }
+
+    fn metadata_logs(&self) -> Vec<MetadataLog> {
+        let of_slot = |slot: &Rc<Slot>| match &slot.machine {
+            Machine::Controller(controller) => Some(controller.quorum().log().clone()),
+            Machine::Off(Remains::Controller(disk)) => Some(disk.log.clone()),
+            _ => None,
+        };
+        self.slots.values().filter_map(of_slot).collect()
     }
 
     fn name(&self, partition: TopicPartition) -> String {

@@ -9,7 +9,7 @@ use std::fmt;
 use super::super::config::Acks;
 use super::super::ids::{BrokerId, Offset};
 use super::options::flags::Usage;
-use super::options::{consume, groups, produce, topics};
+use super::options::{consume, groups, produce, quorum, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -30,6 +30,7 @@ pub enum Job {
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
     Configs(AlterConfigs),
+    Quorum(DescribeQuorum),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -138,6 +139,13 @@ pub enum ConsumerGroups {
     Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
 /// `kafka-configs --alter --add-config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
@@ -155,8 +163,13 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 4] =
-    ["kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-consumer-groups"];
+pub const TOOLS: [&str; 5] = [
+    "kafka-topics",
+    "kafka-console-producer",
+    "kafka-console-consumer",
+    "kafka-consumer-groups",
+    "kafka-metadata-quorum",
+];
 
 /// What `--version` prints.
 const VERSION: &str = "4.3.1\n";
@@ -179,7 +192,9 @@ impl ToolCommand {
         // What follows `<<<` is the tool's standard input, as in a shell.
         let input_at = words.iter().position(|word| word == "<<<");
         let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
-        let given = usage.read(options)?;
+        let is_quorum = name == "kafka-metadata-quorum";
+        let options = if is_quorum { quorum::without_command(options)? } else { options.to_vec() };
+        let given = usage.read(&options)?;
         if options.is_empty() || given.has("help") {
             return Ok(Job::Print(usage.help()));
         }
@@ -193,6 +208,7 @@ impl ToolCommand {
             "kafka-topics" => topics::parse(&given).map(Job::Topics),
             "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -237,6 +253,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-metadata-quorum" => Some(quorum::USAGE),
         _ => None,
     }
 }

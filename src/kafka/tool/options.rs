@@ -4,4 +4,5 @@ pub mod consume;
 pub mod flags;
 pub mod groups;
 pub mod produce;
+pub mod quorum;
 pub mod topics;

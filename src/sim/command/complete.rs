@@ -50,6 +50,7 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         ("set", [target, ..]) => settable(target),
         (SEND, []) => nodes().into_iter().filter(|node| node.starts_with("producer-")).collect(),
         (SEND, _) => owned(&["key=", "value=", "partition="]),
+        ("kafka-metadata-quorum" | "kafka-metadata-quorum.sh", []) => owned(&["describe"]),
         (tool, _) if tool.starts_with("kafka-") => match rest.last() {
             Some(&"--topic") => known.topics.clone(),
             Some(&"--group") => known.groups.clone(),

@@ -180,7 +180,10 @@ impl World {
         match (node, blueprint) {
             (Node::Controller(id), _) => {
                 let (config, disk) = (self.broker_config(), old.into_controller_disk());
-                let controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                let mut controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                if settled {
+                    controller.settle();
+                }
                 Some(Machine::Controller(Box::new(controller)))
             }
             (Node::Broker(id), Blueprint::Broker(spec)) => {
