@@ -46,6 +46,8 @@ pub struct Log {
     end: Offset,
     epochs: EpochCache,
     bytes: u64,
+    /// Bytes of all appends there ever were.
+    written: u64,
     flushed: Offset,
     recovery_point: Offset,
     last_flush: Instant,
@@ -80,6 +82,7 @@ impl Log {
             end: start,
             epochs: EpochCache::default(),
             bytes: 0,
+            written: 0,
             flushed: start,
             recovery_point: start,
             last_flush: Instant::ZERO,
@@ -105,6 +108,11 @@ impl Log {
     /// Bytes of all batches.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes ever appended, those included that are gone again.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     pub fn epochs(&self) -> &EpochCache {
@@ -190,6 +198,7 @@ impl Log {
         self.epochs.assign(batch.leader_epoch, batch.base_offset);
         self.end = batch.next_offset();
         self.bytes += batch.size();
+        self.written += batch.size();
         let fits = |chunk: &&mut Rc<Chunk>| active.bytes > 0 && chunk.batches.len() < CHUNK;
         match self.chunks.last_mut().filter(fits) {
             Some(chunk) => {
@@ -304,6 +313,7 @@ impl Log {
         *self = Self {
             limits: self.limits,
             last_flush: self.last_flush,
+            written: self.written,
             retired: std::mem::take(&mut self.retired),
             ..Self::starting_at(start)
         };

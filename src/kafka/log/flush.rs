@@ -16,6 +16,11 @@ impl Log {
         self.recovery_point
     }
 
+    /// The log is opened: it will have to be recovered from here on after an unclean stop.
+    pub fn set_recovery_point(&mut self, to: Offset) {
+        self.recovery_point = to;
+    }
+
     /// When Kafka last forced it to the disk, or opened it.
     pub fn last_flush(&self) -> Instant {
         self.last_flush
