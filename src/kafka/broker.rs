@@ -14,13 +14,17 @@ mod isr;
 mod produce;
 mod publish;
 mod replicas;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use self::follow::{Fetcher, LeaderOffset};
 use self::replicas::Replicas;
+use self::throttle::Throttle;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -93,6 +97,8 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -104,6 +110,7 @@ pub struct Broker {
     high_watermark_checkpoint: BTreeMap<TopicPartition, Offset>,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -154,17 +161,20 @@ impl Broker {
             high_watermark_checkpoint: disk.high_watermarks,
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
@@ -208,10 +218,14 @@ impl Broker {
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -400,6 +414,8 @@ impl Broker {
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -457,6 +473,9 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

@@ -45,6 +45,8 @@ pub enum Timer {
     QuorumFetchWait { replica: Node },
     /// Hand leadership back to preferred leaders.
     LeaderImbalance,
+    /// Look for leaderless partitions that may have an unclean leader.
+    UncleanElections,
 
     // Controllers and brokers
     /// Fetch the metadata log again.
@@ -118,6 +120,7 @@ impl Timer {
             Self::NoOp => "metadata.max.idle.interval.ms",
             Self::AppendLinger => "controller.quorum.append.linger.ms",
             Self::LeaderImbalance => "leader.imbalance.check.interval.seconds",
+            Self::UncleanElections => "unclean.leader.election.interval.ms",
             Self::BrokerHeartbeat => "broker.heartbeat.interval.ms",
             Self::IsrShrink => "replica.lag.time.max.ms",
             Self::FollowerFetch { .. } => "replica.fetch.backoff.ms",

@@ -96,6 +96,7 @@ impl Broker {
         let configs = match &*name {
             OFFSETS_TOPIC => vec![
                 ("cleanup.policy".into(), "compact".into()),
+                ("compression.type".into(), "producer".into()),
                 ("segment.bytes".into(), OFFSETS_TOPIC_SEGMENT_BYTES.into()),
             ],
             _ => Vec::new(),
@@ -177,6 +178,8 @@ fn describe_topic(image: &MetadataImage, id: TopicId, topic: &TopicImage) -> Top
                 .copied()
                 .filter(|replica| !is_alive(image, *replica))
                 .collect(),
+            adding_replicas: registration.adding.clone(),
+            removing_replicas: registration.removing.clone(),
         })
         .collect();
     TopicMetadata {

@@ -200,8 +200,9 @@ fn alter_request(alter: &AlterConfigs) -> IncrementalAlterConfigsRequest {
         Some(topic) => IncrementalAlterConfigsRequest {
             topics: settings.map(|(key, value)| (topic.as_str().into(), key, value)).collect(),
             cluster: Vec::new(),
+            brokers: Vec::new(),
         },
-        None => IncrementalAlterConfigsRequest { topics: Vec::new(), cluster: settings.collect() },
+        None => IncrementalAlterConfigsRequest { topics: Vec::new(), cluster: settings.collect(), brokers: Vec::new() },
     }
 }
 
