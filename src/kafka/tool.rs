@@ -7,11 +7,15 @@
 
 pub mod command;
 
+mod configs;
 mod consume;
+mod elect;
 mod groups;
+mod json;
 mod options;
 mod print;
 mod produce;
+mod reassign;
 mod topics;
 
 pub use command::ToolCommand;
@@ -96,6 +100,9 @@ enum Verdict {
 #[derive(Clone, Debug)]
 enum Talk {
     Topics(topics::Talk),
+    Configs(configs::Talk),
+    Elect(elect::Talk),
+    Reassign(reassign::Talk),
     Groups(groups::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
@@ -106,7 +113,9 @@ impl Talk {
     fn new(job: &Job) -> Self {
         match job {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
-            Job::Configs(job) => Self::Topics(topics::Talk::configs(job.clone())),
+            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone())),
+            Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
+            Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
             Job::Produce(job) => Self::Produce(produce::Talk::new(job.clone())),
             Job::Consume(job) => Self::Consume(consume::Talk::new(job.clone())),
@@ -117,6 +126,9 @@ impl Talk {
     fn next(&mut self, now: Instant, paper: &mut Paper, rng: &mut Rng) -> Next {
         match self {
             Self::Topics(talk) => talk.next(paper),
+            Self::Configs(talk) => talk.next(),
+            Self::Elect(talk) => talk.next(),
+            Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
@@ -130,6 +142,9 @@ impl Talk {
     fn answer(&mut self, now: Instant, from: BrokerId, response: Response, paper: &mut Paper) -> Verdict {
         match self {
             Self::Topics(talk) => talk.answer(response, paper),
+            Self::Configs(talk) => talk.answer(response, paper),
+            Self::Elect(talk) => talk.answer(response, paper),
+            Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
@@ -143,13 +158,16 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::Print(_) => {}
+            Self::Topics(_) | Self::Configs(_) | Self::Elect(_) | Self::Reassign(_) | Self::Print(_) => {}
         }
     }
 
     fn give_up(&mut self, paper: &mut Paper) {
         match self {
             Self::Topics(talk) => talk.give_up(paper),
+            Self::Configs(talk) => talk.give_up(paper),
+            Self::Elect(talk) => talk.give_up(paper),
+            Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),

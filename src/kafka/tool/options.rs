@@ -1,7 +1,10 @@
 //! The options of each tool, and what they make of a command line.
 
+pub mod configs;
 pub mod consume;
+pub mod elect;
 pub mod flags;
 pub mod groups;
 pub mod produce;
+pub mod reassign;
 pub mod topics;
