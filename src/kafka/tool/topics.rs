@@ -201,7 +201,7 @@ fn describe_topic(describe: &DescribeTopics, topic: &TopicMetadata, live: &[Brok
             topic.name,
             uuid(topic.id),
             topic.partitions.len(),
-            topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+            topic.partitions.first().map_or(0, replication_factor),
             configs.join(",")
         ));
     }
@@ -221,16 +221,27 @@ fn describe_topic(describe: &DescribeTopics, topic: &TopicMetadata, live: &[Brok
 fn is_match(filter: PartitionFilter, partition: &PartitionMetadata, min_isr: usize, live: &[BrokerId]) -> bool {
     let isr = partition.isr.len();
     match filter {
-        PartitionFilter::UnderReplicated => isr < partition.replicas.len(),
+        PartitionFilter::UnderReplicated => isr < replication_factor(partition),
         PartitionFilter::UnderMinIsr => partition.leader.is_none() || isr < min_isr,
         PartitionFilter::AtMinIsr => isr == min_isr,
         PartitionFilter::Unavailable => partition.leader.is_none_or(|leader| !live.contains(&leader)),
     }
 }
 
+/// Replicas on their way in do not count before they are there.
+fn replication_factor(partition: &PartitionMetadata) -> usize {
+    partition.replicas.len() - partition.adding_replicas.len()
+}
+
 fn partition_line(topic: &str, number: u32, partition: &PartitionMetadata) -> String {
+    let (adding, removing) = (&partition.adding_replicas, &partition.removing_replicas);
+    let moving = if adding.is_empty() && removing.is_empty() {
+        String::new()
+    } else {
+        format!("\tAdding Replicas: {}\tRemoving Replicas: {}", comma(adding), comma(removing))
+    };
     format!(
-        "\tTopic: {topic}\tPartition: {number}\tLeader: {}\tReplicas: {}\tIsr: {}\tElr: {}\tLastKnownElr: {}",
+        "\tTopic: {topic}\tPartition: {number}\tLeader: {}\tReplicas: {}\tIsr: {}{moving}\tElr: {}\tLastKnownElr: {}",
         partition.leader.map_or_else(|| "none".into(), |leader| leader.to_string()),
         comma(&partition.replicas),
         comma(&partition.isr),
