@@ -14,15 +14,19 @@ mod isr;
 mod produce;
 mod publish;
 mod replicas;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use self::follow::{Fetcher, LeaderOffset};
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
+use self::throttle::Throttle;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -97,6 +101,8 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -109,6 +115,7 @@ pub struct Broker {
     storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -160,17 +167,20 @@ impl Broker {
             storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
@@ -222,11 +232,15 @@ impl Broker {
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
             | Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -429,6 +443,8 @@ impl Broker {
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -487,6 +503,9 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
         Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

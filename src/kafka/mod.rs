@@ -42,6 +42,7 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
+pub mod quota;
 
 pub mod controller;
 

@@ -105,6 +105,9 @@ impl Broker {
         if in_purgatory && wanted.fetch_offset > end {
             return Outlook::Urgent;
         }
+        if self.leader_throttles(request, replica) {
+            return Outlook::Bytes(0);
+        }
         let limit = u64::from(wanted.max_bytes).min(enough.max(1));
         Outlook::Bytes(replica.log().readable_bytes(wanted.fetch_offset, end, limit))
     }
@@ -113,7 +116,7 @@ impl Broker {
         let mut left = u64::from(request.max_bytes);
         let mut nothing_yet = true;
         let mut sent = 0;
-        let partitions = request
+        let partitions: Vec<FetchedPartition> = request
             .partitions
             .iter()
             .map(|wanted| {
@@ -126,6 +129,7 @@ impl Broker {
             })
             .collect();
         self.count_sent(sent, out);
+        self.record_sent(request, &partitions);
         out.respond(to, correlation_id, Response::Fetch(FetchResponse { partitions }));
     }
 
@@ -166,6 +170,9 @@ impl Broker {
             && let Ok(Some(diverging)) = replica.diverging_epoch(last_fetched, wanted.fetch_offset)
         {
             fetched.diverging_epoch = Some(diverging);
+            return fetched;
+        }
+        if self.leader_throttles(request, replica) {
             return fetched;
         }
         let limit = left.min(u64::from(wanted.max_bytes));

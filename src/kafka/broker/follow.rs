@@ -72,10 +72,13 @@ impl Broker {
 
     /// Sends the next fetch to a leader, unless one is out or every partition waits.
     pub(super) fn run_fetcher(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let Some(fetcher) = self.fetchers.get(&leader) else { return };
         if fetcher.in_flight {
             return;
         }
+        let throttled: Vec<TopicPartition> =
+            fetcher.partitions.keys().copied().filter(|partition| self.follower_throttles(*partition)).collect();
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
         let mut wanted = Vec::with_capacity(fetcher.partitions.len());
         let mut retry: Option<Instant> = None;
         for (partition, progress) in &mut fetcher.partitions {
@@ -85,6 +88,12 @@ impl Broker {
                     continue;
                 }
                 Progress::AwaitingOffset | Progress::AwaitingMetadata => continue,
+                _ if throttled.contains(partition) => {
+                    // With nothing else to ask for, Kafka's fetcher sleeps as after an error.
+                    let until = now + self.config.replica_fetch_backoff;
+                    retry = Some(retry.map_or(until, |earliest| earliest.min(until)));
+                    continue;
+                }
                 Progress::Fetching | Progress::BackingOff(_) => *progress = Progress::Fetching,
             }
             if let Some(replica) = self.replicas.get(partition) {
@@ -131,6 +140,7 @@ impl Broker {
             fetcher.in_flight = false;
         }
         for (answer, &(_, epoch)) in fetched.into_iter().zip(epochs) {
+            self.record_fetched(&answer);
             self.process_fetched(now, leader, epoch, answer, out);
         }
         self.run_fetcher(now, leader, out);

@@ -254,6 +254,8 @@ impl Bench {
             elr: Vec::new(),
             last_known_elr: Vec::new(),
             offline_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
         };
         let topic = TopicMetadata {
             error: ErrorCode::None,
