@@ -15,7 +15,7 @@
 //! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders, and leaderless partitions of
 //! topics that allow it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks, reassignment, ElectLeaders,
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, reassignment, ElectLeaders,
 //! DescribeQuorum; the unclean check runs with the balance check instead of on its own five minutes.
 
 use std::collections::BTreeMap;
@@ -44,6 +44,7 @@ pub mod heartbeats;
 pub mod index;
 mod narrate;
 pub mod partition_change;
+pub mod producer_ids;
 pub mod topics;
 
 use cluster::Cluster;
@@ -178,6 +179,7 @@ impl Controller {
             Request::BrokerRegistration(request) => brokers::register(cluster, now, request, self.quorum.next_offset()),
             Request::BrokerHeartbeat(request) => self.heartbeat(now, request, out),
             Request::AlterPartition(request) => alter_partition::alter(cluster, request),
+            Request::AllocateProducerIds(request) => producer_ids::allocate(cluster, request),
             Request::CreateTopics(request) => topics::create(cluster, request, &mut self.rng),
             Request::CreatePartitions(request) => topics::create_partitions(cluster, request, &mut self.rng),
             Request::DeleteTopics(request) => topics::delete(cluster, request),
@@ -417,6 +419,7 @@ fn not_controller(request: &Request) -> Option<Decision> {
         Request::AlterPartition(_) => {
             Response::AlterPartition(AlterPartitionResponse { error, partitions: Vec::new() })
         }
+        Request::AllocateProducerIds(_) => producer_ids::refused(error),
         Request::CreateTopics(request) => Response::CreateTopics(CreateTopicsResponse {
             topics: topics(&mut request.topics.iter().map(|topic| &topic.name)),
         }),
@@ -449,6 +452,7 @@ fn refused(mut response: Response) -> Response {
         Response::BrokerRegistration(registration) => registration.error = error,
         Response::BrokerHeartbeat(heartbeat) => heartbeat.error = error,
         Response::AlterPartition(alter) => alter.error = error,
+        Response::AllocateProducerIds(_) => response = producer_ids::refused(error),
         Response::CreateTopics(create) => refuse(&mut create.topics),
         Response::CreatePartitions(create) => refuse(&mut create.topics),
         Response::DeleteTopics(delete) => refuse(&mut delete.topics),

@@ -69,6 +69,8 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// Look for producers that have been silent for long.
+    ProducerIdExpiry,
     /// Offer the topic that this broker's coordinators need to the controller again.
     InternalTopic,
 
@@ -124,6 +126,7 @@ impl Timer {
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ProducerIdExpiry => "producer.id.expiration.check.interval.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
             Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
             Self::GroupSession { .. } => "session.timeout.ms",

@@ -78,6 +78,9 @@ impl Broker {
             let log = self.unopened.remove(&partition).unwrap_or_default();
             let checkpoint = self.high_watermark_checkpoint.get(&partition).copied().unwrap_or_default();
             let mut replica = Replica::open(partition, log, checkpoint);
+            if self.clean_shutdown {
+                replica.reload_producers(now, self.config.producer_id_expiration);
+            }
             replica.set_config(self.topic_config(partition.topic));
             self.replicas.insert(partition, replica);
         }

@@ -41,6 +41,7 @@ pub fn narrate(records: &[MetadataRecord], image: &MetadataImage, silent_for: Op
             MetadataRecord::LeaderChange { .. }
             | MetadataRecord::UnregisterBroker { .. }
             | MetadataRecord::ClearElr { .. }
+            | MetadataRecord::ProducerIds { .. }
             | MetadataRecord::NoOp => {}
         }
     }
