@@ -15,6 +15,7 @@ mod produce;
 mod producer_ids;
 mod publish;
 mod replicas;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::follow::{Fetcher, LeaderOffset};
 use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
+use self::storage::{Files, Storage};
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -64,6 +66,8 @@ pub struct BrokerDisk {
     /// `.kafka_cleanshutdown`: the broker epoch in which it stopped cleanly; gone once it runs.
     clean_shutdown: Option<BrokerEpoch>,
     metadata: MetadataLog,
+    /// The disk itself, and what else is on it.
+    files: Files,
 }
 
 impl BrokerDisk {
@@ -104,6 +108,7 @@ pub struct Broker {
     /// Logs that were on disk when the process started and whose replica is not open yet.
     unopened: BTreeMap<TopicPartition, Log>,
     high_watermark_checkpoint: BTreeMap<TopicPartition, Offset>,
+    storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
     coordinator: GroupCoordinator,
@@ -136,7 +141,7 @@ enum Purpose {
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
         let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
-        let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
+        let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
             let registration = observer.image().brokers.get(&id);
@@ -156,6 +161,7 @@ impl Broker {
             replicas: Replicas::default(),
             unopened: disk.logs,
             high_watermark_checkpoint: disk.high_watermarks,
+            storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
             in_flight: InFlight::default(),
@@ -192,10 +198,14 @@ impl Broker {
 
     /// A settled broker goes on as it was; any other first learns what has been committed.
     fn start(&mut self, now: Instant, out: &mut Effects) {
+        if self.log_dir_fails(out) {
+            return;
+        }
+        self.start_storage(now, out);
         if self.lifecycle.phase() == Phase::Running {
             self.publish_all(now, out);
         }
-        let ask = self.observer.fetch();
+        let ask = self.observer.start(now);
         self.ask(now, ask, Purpose::Observer, out);
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
@@ -209,16 +219,21 @@ impl Broker {
             out.close_connection(from);
             return;
         }
+        if Self::is_write(&request) && self.log_dir_fails(out) {
+            return;
+        }
         match request {
             Request::Produce(produce) => self.on_produce(now, from, correlation_id, produce, out),
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
+            Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::DescribeQuorum(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -230,6 +245,10 @@ impl Broker {
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             Request::AlterPartition(_)
+            | Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
             | Request::AllocateProducerIds(_)
@@ -242,6 +261,15 @@ impl Broker {
             (Purpose::Observer, Response::QuorumFetch(fetch)) => {
                 let (ask, committed) = self.observer.on_response(now, fetch, out);
                 self.apply_committed(now, &committed, out);
+                if let Some(ask) = ask {
+                    self.ask(now, ask, Purpose::Observer, out);
+                }
+            }
+            (Purpose::Observer, Response::FetchSnapshot(fetch)) => {
+                let (ask, is_new) = self.observer.on_snapshot(now, fetch, out);
+                if is_new && self.published {
+                    self.publish_snapshot(now, out);
+                }
                 if let Some(ask) = ask {
                     self.ask(now, ask, Purpose::Observer, out);
                 }
@@ -319,20 +347,31 @@ impl Broker {
                 let ask = self.observer.fetch();
                 self.ask(now, ask, Purpose::Observer, out);
             }
-            Timer::LogRecovery => self.lifecycle.logs_recovered(now, out),
             Timer::IsrShrink => self.shrink_isrs(now, out),
             Timer::AlterPartition => self.send_proposals(now, out),
             Timer::FollowerFetch { leader } => self.run_fetcher(now, leader, out),
             Timer::DelayedFetch { id } => self.finish_fetch(id, out),
             Timer::DelayedProduce { id } => self.expire_produce(now, id, out),
+            Timer::LogRecovery
+            | Timer::WriteBack
+            | Timer::LogRetention
+            | Timer::LogFlush
+            | Timer::RecoveryPointCheckpoint
+            | Timer::DiskRead { .. } => self.on_storage_timer(now, &timer, out),
             Timer::HighWatermarkCheckpoint => {
+                if self.log_dir_fails(out) {
+                    return;
+                }
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
             Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
-            Timer::ControlledShutdown => out.exit(),
+            Timer::ControlledShutdown => {
+                self.flush_all(now, out);
+                out.exit();
+            }
             group => self.on_group_timer(now, &group, out),
         }
     }
@@ -347,6 +386,7 @@ impl Broker {
             self.purgatory.take_fetch(id);
             out.cancel_timer(Timer::DelayedFetch { id });
         }
+        self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
         for purpose in self.in_flight.disconnected(peer) {
             self.on_lost(now, purpose, out);
@@ -368,25 +408,13 @@ impl Broker {
     fn take_turn(&mut self, now: Instant, turn: Turn, out: &mut Effects) {
         match turn {
             Turn::None | Turn::Unfenced => {}
-            Turn::CaughtUp => {
-                self.publish_all(now, out);
-                out.set_timer(now + self.recovery_time(), Timer::LogRecovery);
+            Turn::CaughtUp => self.begin_recovery(now, out),
+            Turn::ShutDown => {
+                self.flush_all(now, out);
+                out.exit();
             }
-            Turn::ShutDown => out.exit(),
             Turn::NotController => self.observer.controller_lost(),
         }
-    }
-
-    /// How long the logs take to open. After a clean stop they are as they were left; after a crash every log is read
-    /// from its recovery point, at the speed of a disk.
-    fn recovery_time(&self) -> Duration {
-        const OPEN: Duration = Duration::millis(20);
-        const BYTES_PER_MICRO: u64 = 200;
-        if self.clean_shutdown {
-            return OPEN;
-        }
-        let bytes: u64 = self.replicas.values().map(|replica| replica.log().bytes()).sum();
-        OPEN + Duration::micros(bytes / BYTES_PER_MICRO)
     }
 
     fn checkpoint_high_watermarks(&mut self) {
@@ -420,6 +448,7 @@ impl Broker {
             high_watermarks: self.high_watermark_checkpoint,
             clean_shutdown,
             metadata: self.observer.into_log(),
+            files: self.storage.into_files(),
         }
     }
 
@@ -483,6 +512,7 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

@@ -7,9 +7,10 @@
 use std::fmt;
 
 use super::super::config::Acks;
+use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
 use super::options::flags::Usage;
-use super::options::{consume, groups, produce, topics};
+use super::options::{consume, dump_log, groups, log_dirs, produce, quorum, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -18,7 +19,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCommand {
     /// As it was given, without `.sh`.
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
     pub job: Job,
 }
 
@@ -30,6 +31,9 @@ pub enum Job {
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
     Configs(AlterConfigs),
+    Quorum(DescribeQuorum),
+    LogDirs(LogDirs),
+    DumpLog(DumpLog),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -138,12 +142,63 @@ pub enum ConsumerGroups {
     Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
 /// `kafka-configs --alter --add-config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
     /// `None`: the default of all brokers.
     pub topic: Option<String>,
     pub settings: Vec<(String, String)>,
+}
+
+/// `kafka-log-dirs --describe`; empty lists ask for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirs {
+    pub brokers: Vec<BrokerId>,
+    pub topics: Vec<String>,
+}
+
+/// `kafka-dump-log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpLog {
+    pub files: Vec<DumpedFile>,
+    pub print_data_log: bool,
+}
+
+/// One file of a broker's log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpedFile {
+    pub broker: BrokerId,
+    /// Its directory: `orders-0`.
+    pub partition: String,
+    pub base_offset: Offset,
+    pub kind: FileKind,
+}
+
+/// The files of a segment that `kafka-dump-log` can read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Log,
+    Index,
+    TimeIndex,
+}
+
+impl DumpedFile {
+    /// Its path on the broker's machine.
+    pub fn path(&self) -> String {
+        let ending = match self.kind {
+            FileKind::Log => "log",
+            FileKind::Index => "index",
+            FileKind::TimeIndex => "timeindex",
+        };
+        format!("{LOG_DIR}/{}/{:020}.{ending}", self.partition, self.base_offset)
+    }
 }
 
 /// What `kafka-consumer-groups --describe` shows.
@@ -155,8 +210,15 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 4] =
-    ["kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-consumer-groups"];
+pub const TOOLS: &[&str] = &[
+    "kafka-topics",
+    "kafka-console-producer",
+    "kafka-console-consumer",
+    "kafka-consumer-groups",
+    "kafka-metadata-quorum",
+    "kafka-log-dirs",
+    "kafka-dump-log",
+];
 
 /// What `--version` prints.
 const VERSION: &str = "4.3.1\n";
@@ -179,7 +241,9 @@ impl ToolCommand {
         // What follows `<<<` is the tool's standard input, as in a shell.
         let input_at = words.iter().position(|word| word == "<<<");
         let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
-        let given = usage.read(options)?;
+        let is_quorum = name == "kafka-metadata-quorum";
+        let options = if is_quorum { quorum::without_command(options)? } else { options.to_vec() };
+        let given = usage.read(&options)?;
         if options.is_empty() || given.has("help") {
             return Ok(Job::Print(usage.help()));
         }
@@ -193,6 +257,9 @@ impl ToolCommand {
             "kafka-topics" => topics::parse(&given).map(Job::Topics),
             "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
+            "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
+            "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -237,6 +304,9 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-metadata-quorum" => Some(quorum::USAGE),
+        "kafka-log-dirs" => Some(log_dirs::USAGE),
+        "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,
     }
 }
