@@ -12,6 +12,7 @@ mod follow;
 mod groups;
 mod isr;
 mod produce;
+mod producer_ids;
 mod publish;
 mod replicas;
 mod settings;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use self::follow::{Fetcher, LeaderOffset};
+use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
@@ -123,6 +125,7 @@ pub struct Broker {
     proposals_in_flight: bool,
     /// The leader and partition epochs that the proposals under way speak of.
     proposed_at: BTreeMap<TopicPartition, (LeaderEpoch, PartitionEpoch)>,
+    producer_ids: ProducerIds,
     /// Topics asked of the controller.
     creating: BTreeSet<Name>,
     /// Requests of clients for the controller, while none is known.
@@ -137,6 +140,7 @@ enum Purpose {
     FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
     FollowerListOffsets(LeaderOffset),
     AlterPartition,
+    AllocateProducerIds,
     CreateTopic { name: Name },
     Forward { client: Node, correlation_id: u32, request: Box<Request> },
 }
@@ -172,6 +176,7 @@ impl Broker {
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
             static_config: Rc::new(config.clone()),
@@ -215,6 +220,7 @@ impl Broker {
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
@@ -233,6 +239,7 @@ impl Broker {
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
+            Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
@@ -258,6 +265,7 @@ impl Broker {
             | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
+            | Request::AllocateProducerIds(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
         }
     }
@@ -295,6 +303,9 @@ impl Broker {
                 self.on_leader_offset(now, asked, &listed, out);
             }
             (Purpose::AlterPartition, Response::AlterPartition(altered)) => self.on_alter_partition(now, altered, out),
+            (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
+                self.on_producer_ids(now, &allocated);
+            }
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -327,6 +338,7 @@ impl Broker {
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -367,6 +379,7 @@ impl Broker {
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
+            Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
             Timer::ControlledShutdown => {
@@ -421,6 +434,19 @@ impl Broker {
     fn checkpoint_high_watermarks(&mut self) {
         let now = self.replicas.iter().map(|(partition, replica)| (partition, replica.high_watermark()));
         self.high_watermark_checkpoint.extend(now);
+    }
+
+    /// On [`Timer::ProducerIdExpiry`] (`UnifiedLog`'s "PeriodicProducerExpirationCheck").
+    fn expire_producers(&mut self, now: Instant, out: &mut Effects) {
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
+        let (now_ms, expiration) = (now.timestamp_ms(), self.config.producer_id_expiration);
+        let concerned = self.replicas.iter().filter(|(_, replica)| replica.producers().has_expired(now_ms, expiration));
+        let concerned: Vec<TopicPartition> = concerned.map(|(partition, _)| partition).collect();
+        for partition in concerned {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.expire_producers(now, expiration);
+            }
+        }
     }
 
     /// What is on disk when the process ends. A clean stop writes the high watermarks, and that it was clean.
