@@ -163,6 +163,33 @@ choice! {
     /// `cleanup.policy` of a topic.
     CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
 }
+/// `replica.selector.class`: who decides from which replica a consumer reads (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicaSelector {
+    /// Nobody: it is always the leader.
+    Leader,
+    /// The leader sends a consumer to a replica in the consumer's rack.
+    RackAware,
+}
+
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+impl SettingValue for ReplicaSelector {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "" | "null" => Some(Self::Leader),
+            RACK_AWARE => Some(Self::RackAware),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Leader => "null".into(),
+            Self::RackAware => RACK_AWARE.into(),
+        }
+    }
+}
+
 choice! {
     /// `partition.assignment.strategy`: the client-side assignor, by its class name.
     AssignmentStrategy {
@@ -255,7 +282,7 @@ settings! {
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
-        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "the consumer's rack, for the assignor, and for a leader whose replica.selector.class sends it to a replica there.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
         retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry.";
         retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
@@ -279,7 +306,8 @@ settings! {
         replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
         replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
         high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
-        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement, for rack-aware assignors and for consumers that read nearby.";
+        replica_selector: ReplicaSelector = "replica.selector.class", "null", [0, ANY], "[null, org.apache.kafka.common.replica.RackAwareReplicaSelector]", "RackAwareReplicaSelector sends a consumer with a client.rack to a replica in that rack.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
         offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";

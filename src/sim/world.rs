@@ -697,6 +697,10 @@ impl Witness for World {
         self.names.partition(partition)
     }
 
+    fn truncates_as_of_old(&self) -> bool {
+        !self.scenario.truncation.is_safe()
+    }
+
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {
         self.brokers()
             .filter_map(|(_, _, broker)| broker?.replica(partition))
