@@ -475,13 +475,7 @@ impl Replica {
     }
 
     /// The controller's answer to a proposal. An older answer than what is known changes nothing.
-    pub fn accept_isr(
-        &mut self,
-        me: BrokerId,
-        isr: Vec<BrokerId>,
-        epoch: PartitionEpoch,
-        out: &mut Effects,
-    ) {
+    pub fn accept_isr(&mut self, me: BrokerId, isr: Vec<BrokerId>, epoch: PartitionEpoch, out: &mut Effects) {
         if epoch < self.partition_epoch {
             return;
         }

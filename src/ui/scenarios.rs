@@ -6,6 +6,10 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("load-balance", include_str!("../../scenarios/load-balance.toml")),
     ("redelivery", include_str!("../../scenarios/redelivery.toml")),
     ("notifications", include_str!("../../scenarios/notifications.toml")),
+    ("replication-factor", include_str!("../../scenarios/replication-factor.toml")),
+    ("acks-1-loses", include_str!("../../scenarios/acks-1-loses.toml")),
+    ("slow-follower", include_str!("../../scenarios/slow-follower.toml")),
+    ("kip-101", include_str!("../../scenarios/kip-101.toml")),
 ];
 
 /// What opens when nothing else is asked for.

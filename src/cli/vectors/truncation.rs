@@ -88,7 +88,8 @@ impl CaseLog {
         let first = self.epochs.first().map(|(_, start)| *start);
         let start = self.start.unwrap_or(first.unwrap_or(self.leo));
         let ascending = self.epochs.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1);
-        let within = start >= 0 && self.leo >= start && self.epochs.iter().all(|(_, at)| (start..=self.leo).contains(at));
+        let within =
+            start >= 0 && self.leo >= start && self.epochs.iter().all(|(_, at)| (start..=self.leo).contains(at));
         if !ascending || !within || first.unwrap_or(self.leo) != start {
             return Err("its epochs do not ascend from its start to its end".to_owned());
         }

@@ -193,13 +193,13 @@ impl Broker {
         }
         let (leadership, rack) = (replica.leadership()?, request.rack.as_ref()?);
         let brokers = &self.observer.image().brokers;
-        let stands_there = |id: &BrokerId| {
-            brokers.get(id).is_some_and(|broker| !broker.fenced && broker.rack.as_ref() == Some(rack))
-        };
+        let stands_there =
+            |id: &BrokerId| brokers.get(id).is_some_and(|broker| !broker.fenced && broker.rack.as_ref() == Some(rack));
         if stands_there(&self.id) {
             return None;
         }
-        let has_it = |id: &BrokerId| leadership.followers().get(id).is_some_and(|state| state.covers(wanted.fetch_offset));
+        let has_it =
+            |id: &BrokerId| leadership.followers().get(id).is_some_and(|state| state.covers(wanted.fetch_offset));
         let nearest = leadership.isr().iter().filter(|id| stands_there(id) && has_it(id));
         nearest.max_by_key(|id| furthest_ahead(leadership, **id)).copied()
     }
