@@ -7,6 +7,7 @@
 //! Kafka's `BrokerServer`, `KafkaApis`, `ReplicaManager`, `BrokerMetadataPublisher`.
 
 mod describe;
+mod epochs;
 mod fetch;
 mod follow;
 mod groups;
@@ -24,11 +25,12 @@ mod throttle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use self::follow::{Fetcher, LeaderOffset};
+use self::follow::{AskedFor, Fetcher, LeaderOffset};
 use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
+use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -56,6 +58,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// How its replicas find out what to cut off.
+    pub truncation: TruncationRule,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -105,6 +109,7 @@ pub struct Broker {
     config: BrokerConfig,
     /// What its process was started with: dynamic settings go before it.
     static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -137,8 +142,9 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
+    FollowerFetch { leader: BrokerId, asked: Vec<AskedFor> },
     FollowerListOffsets(LeaderOffset),
+    FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
     AlterPartition,
     AllocateProducerIds,
     CreateTopic { name: Name },
@@ -147,7 +153,7 @@ enum Purpose {
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
         let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
@@ -160,6 +166,7 @@ impl Broker {
         };
         Self {
             id,
+            truncation,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -237,6 +244,7 @@ impl Broker {
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
@@ -296,8 +304,11 @@ impl Broker {
                 let turn = self.lifecycle.on_heartbeat(now, &heartbeat, out);
                 self.take_turn(now, turn, out);
             }
-            (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
-                self.on_fetched(now, leader, &epochs, fetch.partitions, out);
+            (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                self.on_fetched(now, leader, &asked, fetch.partitions, out);
+            }
+            (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
+                self.on_epoch_ends(now, leader, &asked, &ends, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {
                 self.on_leader_offset(now, asked, &listed, out);
@@ -337,6 +348,7 @@ impl Broker {
             }
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
+            Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
             Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {

@@ -163,6 +163,33 @@ choice! {
     /// `cleanup.policy` of a topic.
     CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
 }
+/// `replica.selector.class`: who decides from which replica a consumer reads (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicaSelector {
+    /// Nobody: it is always the leader.
+    Leader,
+    /// The leader sends a consumer to a replica in the consumer's rack.
+    RackAware,
+}
+
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+impl SettingValue for ReplicaSelector {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "" | "null" => Some(Self::Leader),
+            RACK_AWARE => Some(Self::RackAware),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Leader => "null".into(),
+            Self::RackAware => RACK_AWARE.into(),
+        }
+    }
+}
+
 choice! {
     /// `listeners`: whether connections are encrypted. Kafka names an address, too.
     Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
@@ -309,7 +336,7 @@ settings! {
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
-        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "the consumer's rack, for the assignor, and for a leader whose replica.selector.class sends it to a replica there.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
@@ -347,7 +374,8 @@ settings! {
         log_retention_check_interval: Duration = "log.retention.check.interval.ms", "300000", [1, ANY], "[1,...]", "how often segments to delete are looked for.";
         log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms", "9223372036854775807", [1, ANY], "[1,...]", "how often logs are looked for that flush.ms wants on the disk; by default never.";
         log_flush_checkpoint_interval: Duration = "log.flush.offset.checkpoint.interval.ms", "60000", [1, ANY], "[1,...]", "how often recovery points are written to disk.";
-        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement, for rack-aware assignors and for consumers that read nearby.";
+        replica_selector: ReplicaSelector = "replica.selector.class", "null", [0, ANY], "[null, org.apache.kafka.common.replica.RackAwareReplicaSelector]", "RackAwareReplicaSelector sends a consumer with a client.rack to a replica in that rack.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
         offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";

@@ -91,6 +91,8 @@ apis! {
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
     /// An idempotent producer asks any broker for an id.
     InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = 22;
+    /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
     /// What settings are, and where each value comes from.
     DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = 32;
@@ -247,6 +249,36 @@ pub enum OffsetSpec {
 pub struct ListOffsetsResponse {
     /// The offset is -1 with an error.
     pub partitions: Vec<(TopicPartition, ErrorCode, Offset, LeaderEpoch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochRequest {
+    pub partitions: Vec<EpochQuestion>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochQuestion {
+    pub partition: TopicPartition,
+    /// The epoch the sender believes in; `None` skips the check.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch whose end is asked for.
+    pub leader_epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochResponse {
+    pub partitions: Vec<EpochEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochEnd {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    /// The largest epoch that the leader knows and that is not later than the one asked for. `None` where it cannot tell,
+    /// and from leaders of before KIP-279.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// -1 where the leader cannot tell.
+    pub end_offset: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -890,6 +922,7 @@ impl Message {
             Self::Request { request, .. } => match request {
                 Request::Produce(produce) => produce.partitions.iter().map(|(_, batch)| batch.size() + 20).sum(),
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
+                Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()

@@ -11,6 +11,8 @@ pub mod error;
 
 pub mod config;
 
+pub mod compat;
+
 pub mod varint;
 
 pub mod compression;
