@@ -292,6 +292,8 @@ settings! {
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
         broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
+        zookeeper_session_timeout: Duration = "zookeeper.session.timeout.ms", "18000", [4000, 40_000], "[4000,...,40000]", "ZooKeeper mode: a broker that ZooKeeper does not hear of for this long is dead; rounded up to ZooKeeper's tick.";
+        zookeeper_max_in_flight: u32 = "zookeeper.max.in.flight.requests", "10", [1, 10_000], "[1,...]", "ZooKeeper mode: how many requests a broker has under way to ZooKeeper.";
         quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
         quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
         quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";

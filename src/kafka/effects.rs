@@ -72,6 +72,20 @@ pub enum Timer {
     /// Offer the topic that this broker's coordinators need to the controller again.
     InternalTopic,
 
+    // ZooKeeper mode
+    /// A server of the ensemble looks after its leader, its followers, and its sessions.
+    ZkTick,
+    /// A server without a leader counts its votes, or sends its own again.
+    ZkElection,
+    /// The transaction log is on the disk.
+    ZkFsync,
+    /// A broker's session needs a sign of life, or another server.
+    ZkSession,
+    /// A broker whose last session still stands in its way registers again, or asks again for leave to stop.
+    ZkRegistration,
+    /// The controller sends again what a broker has not taken.
+    ZkPush { broker: BrokerId },
+
     // Group coordinator
     /// The join phase of a group's rebalance may end.
     GroupJoin { group: Name },
@@ -124,6 +138,8 @@ impl Timer {
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ZkTick => "tickTime",
+            Self::ZkSession => "zookeeper.session.timeout.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
             Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
@@ -135,6 +151,10 @@ impl Timer {
             Self::GroupHeartbeat => "heartbeat.interval.ms",
             Self::QuorumFetchWait { .. }
             | Self::QuorumFetch
+            | Self::ZkElection
+            | Self::ZkFsync
+            | Self::ZkRegistration
+            | Self::ZkPush { .. }
             | Self::LogRecovery
             | Self::ControlledShutdown
             | Self::AlterPartition
