@@ -16,11 +16,14 @@ mod publish;
 mod replicas;
 #[cfg(test)]
 mod tests;
+mod zk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::follow::{Fetcher, LeaderOffset};
 use self::replicas::Replicas;
+use self::zk::ZkMember;
+pub use self::zk::{ZkSettled, ZkSetup};
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -48,6 +51,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// In ZooKeeper mode; there are no voters then.
+    pub zookeeper: Option<ZkSetup>,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -95,6 +100,8 @@ pub struct Broker {
     config: BrokerConfig,
     lifecycle: Lifecycle,
     observer: Observer,
+    /// In ZooKeeper mode, where the observer observes nothing and only keeps the image.
+    zk: Option<Box<ZkMember>>,
     /// Whether what the observer knows has been made true here once.
     published: bool,
     clean_shutdown: bool,
@@ -127,14 +134,21 @@ enum Purpose {
     AlterPartition,
     CreateTopic { name: Name },
     Forward { client: Node, correlation_id: u32, request: Box<Request> },
+    /// ZooKeeper mode: this broker is the controller and tells another what to do.
+    ZkPush { broker: BrokerId },
+    /// ZooKeeper mode: this broker asks for leave to stop.
+    ZkShutdown,
 }
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, zookeeper } = setup;
         let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
         let lifecycle = if settled {
-            observer.settle();
+            match zookeeper.as_ref().and_then(|zookeeper| zookeeper.settled.as_ref()) {
+                Some(settled) => observer.settle_with(settled.image.clone()),
+                None => observer.settle(),
+            }
             let registration = observer.image().brokers.get(&id);
             let (epoch, incarnation) =
                 registration.map_or_else(Default::default, |known| (known.epoch, known.incarnation));
@@ -142,8 +156,10 @@ impl Broker {
         } else {
             Lifecycle::new(id, &config, rng.next_u64(), disk.clean_shutdown)
         };
+        let zk = zookeeper.map(|setup| Box::new(ZkMember::new(id, &config, setup, &mut rng)));
         Self {
             id,
+            zk,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -167,6 +183,7 @@ impl Broker {
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
         match input {
             Input::Start => self.start(now, out),
+            Input::Message { from: from @ Node::ZooKeeper(_), message } => self.on_zookeeper(now, from, message, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
                 self.on_request(now, from, correlation_id, request, out);
             }
@@ -179,6 +196,9 @@ impl Broker {
             Input::Disconnected { peer } => self.on_disconnected(now, peer, out),
             Input::Shutdown => {
                 out.set_timer(now + CONTROLLED_SHUTDOWN_TIMEOUT, Timer::ControlledShutdown);
+                if self.zk.is_some() {
+                    return self.stop_with_zookeeper(now, out);
+                }
                 let turn = self.lifecycle.begin_shutdown(now, out);
                 self.take_turn(now, turn, out);
             }
@@ -187,17 +207,26 @@ impl Broker {
 
     /// A settled broker goes on as it was; any other first learns what has been committed.
     fn start(&mut self, now: Instant, out: &mut Effects) {
-        if self.lifecycle.phase() == Phase::Running {
-            self.publish_all(now, out);
+        if self.zk.is_some() {
+            self.start_with_zookeeper(now, out);
+        } else {
+            if self.lifecycle.phase() == Phase::Running {
+                self.publish_all(now, out);
+            }
+            let ask = self.observer.fetch();
+            self.ask(now, ask, Purpose::Observer, out);
+            self.communicate(now, out);
         }
-        let ask = self.observer.fetch();
-        self.ask(now, ask, Purpose::Observer, out);
-        self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
+        if self.zk.is_some()
+            && matches!(request, Request::LeaderAndIsr(_) | Request::UpdateMetadata(_) | Request::StopReplica(_))
+        {
+            return self.on_push(now, from, correlation_id, request, out);
+        }
         if !self.published {
             // The port opens only once the broker knows what it has to serve.
             out.close_connection(from);
@@ -209,6 +238,17 @@ impl Broker {
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
+            Request::AlterPartition(_) | Request::ControlledShutdown(_) if self.zk.is_some() => {
+                self.on_controller_request(now, from, correlation_id, request, out);
+            }
+            Request::CreateTopics(_)
+            | Request::DeleteTopics(_)
+            | Request::CreatePartitions(_)
+            | Request::IncrementalAlterConfigs(_)
+                if self.zk.is_some() && from.broker().is_some() =>
+            {
+                self.on_controller_request(now, from, correlation_id, request, out);
+            }
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
@@ -222,10 +262,7 @@ impl Broker {
             | Request::DescribeGroups(_)
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
-            Request::AlterPartition(_)
-            | Request::BrokerRegistration(_)
-            | Request::BrokerHeartbeat(_)
-            | Request::QuorumFetch(_) => out.close_connection(from),
+            _ => out.close_connection(from),
         }
     }
 
@@ -256,9 +293,11 @@ impl Broker {
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
+            (Purpose::ZkPush { broker }, answer) => self.on_push_answer(now, broker, Some(answer), out),
+            (Purpose::ZkShutdown, answer) => self.on_shutdown_answer(now, Some(answer), out),
             (Purpose::Forward { client, correlation_id, request }, answer) => {
                 if answered_by_nobody(&answer) {
-                    self.observer.controller_lost();
+                    self.controller_lost();
                     self.unsent.push((client, correlation_id, *request));
                     out.set_timer(now + describe::FORWARD_RETRY, Timer::InternalTopic);
                 } else {
@@ -285,6 +324,8 @@ impl Broker {
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::ZkPush { broker } => self.on_push_answer(now, broker, None, out),
+            Purpose::ZkShutdown => self.on_shutdown_answer(now, None, out),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -302,6 +343,10 @@ impl Broker {
                     self.on_lost(now, purpose, out);
                 }
             }
+            Timer::ZkSession | Timer::ZkRegistration | Timer::ZkPush { .. } | Timer::LeaderImbalance => {
+                self.on_zk_timer(now, &timer, out);
+            }
+            Timer::LogRecovery if self.zk.is_some() => self.on_zk_timer(now, &timer, out),
             Timer::BrokerHeartbeat => self.communicate(now, out),
             Timer::QuorumFetch => {
                 let ask = self.observer.fetch();
@@ -335,6 +380,7 @@ impl Broker {
             out.cancel_timer(Timer::DelayedFetch { id });
         }
         self.unsent.retain(|(client, _, _)| *client != peer);
+        self.zookeeper_lost(now, peer, out);
         for purpose in self.in_flight.disconnected(peer) {
             self.on_lost(now, purpose, out);
         }
@@ -372,7 +418,8 @@ impl Broker {
         if self.clean_shutdown {
             return OPEN;
         }
-        let bytes: u64 = self.replicas.values().map(|replica| replica.log().bytes()).sum();
+        let open = self.replicas.values().map(|replica| replica.log());
+        let bytes: u64 = open.chain(self.unopened.values()).map(|log| log.bytes()).sum();
         OPEN + Duration::micros(bytes / BYTES_PER_MICRO)
     }
 

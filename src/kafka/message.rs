@@ -625,6 +625,14 @@ impl Message {
         matches!(self, Self::Request { .. })
     }
 
+    /// How many znodes a ZooKeeper server looks up for it.
+    pub fn znodes(&self) -> u64 {
+        match self {
+            Self::Request { request: Request::ZkRequest(request), .. } => request.op.znodes(),
+            _ => 0,
+        }
+    }
+
     /// About how many bytes it takes on the wire: the record batches, and a round figure for everything else.
     pub fn wire_bytes(&self) -> u64 {
         const HEADER: u64 = 60;

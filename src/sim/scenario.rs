@@ -22,7 +22,7 @@ pub struct Scenario {
     pub duration: Duration,
     pub mode: Mode,
     pub brokers: Vec<BrokerSpec>,
-    /// How many voters the metadata quorum has.
+    /// How many voters the metadata quorum has, or servers the ZooKeeper ensemble.
     pub controllers: u32,
     /// Settings of every broker; valid for a [`crate::kafka::config::BrokerConfig`].
     pub cluster_config: Settings,
@@ -41,6 +41,8 @@ pub enum Mode {
     /// A quorum of controllers (KIP-500).
     #[default]
     Kraft,
+    /// A ZooKeeper ensemble, and one of the brokers as controller: Kafka up to 3.9.
+    ZooKeeper,
 }
 
 impl Mode {
@@ -48,6 +50,7 @@ impl Mode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kraft => "kraft",
+            Self::ZooKeeper => "zookeeper",
         }
     }
 }

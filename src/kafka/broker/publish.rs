@@ -69,7 +69,7 @@ impl Broker {
         self.run_fetchers(now, out);
     }
 
-    fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         let image = self.observer.image().clone();
         let Some(registration) = image.partition(partition).filter(|known| known.replicas.contains(&self.id)) else {
             return self.drop_replica(now, partition, out);
@@ -115,7 +115,7 @@ impl Broker {
         }
     }
 
-    fn drop_replica(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn drop_replica(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         if self.replicas.remove(&partition).is_none() {
             return;
         }
@@ -169,7 +169,7 @@ impl Broker {
         self.wake_fetches(partition, out);
     }
 
-    fn apply_broker_config(&mut self, resource: ConfigResource, key: &str, value: Option<&str>) {
+    pub(super) fn apply_broker_config(&mut self, resource: ConfigResource, key: &str, value: Option<&str>) {
         if !matches!(resource, ConfigResource::Cluster) && resource != ConfigResource::Broker(self.id) {
             return;
         }

@@ -123,6 +123,11 @@ impl ZkOp {
     pub const fn is_write(&self) -> bool {
         !matches!(self, Self::GetData { .. } | Self::GetChildren { .. })
     }
+
+    /// How many znodes have to be looked up for it.
+    pub fn znodes(&self) -> u64 {
+        if let Self::Multi(ops) = self { ops.len() as u64 } else { 1 }
+    }
 }
 
 /// How an operation went.
