@@ -151,8 +151,7 @@ enum Elect {
 }
 
 impl ZkController {
-    /// A broker as its process starts. `settled` is the copy of the state, and the reign, of one that has been the
-    /// controller for long.
+    /// A broker as its process starts.
     pub fn new(id: BrokerId, config: BrokerConfig, rng: Rng) -> Self {
         Self {
             id,
@@ -244,6 +243,9 @@ impl ZkController {
 
     /// Settings changed: elections that were not allowed may be now.
     pub fn set_configs(&mut self, configs: &BTreeMap<ConfigResource, BTreeMap<Name, Name>>, desk: &mut Desk) {
+        if self.image.configs == *configs {
+            return;
+        }
         Rc::make_mut(&mut self.image).configs.clone_from(configs);
         if self.loaded {
             self.events.push_back(Event::UncleanAllowed);
@@ -275,7 +277,7 @@ impl ZkController {
         true
     }
 
-    /// `None` where this broker is not the controller: whoever asks has to look for it.
+    /// A request that only the controller answers. A broker that is not it says so, and whoever asks has to look for it.
     pub fn on_request(&mut self, from: Node, correlation_id: u32, request: Request, desk: &mut Desk) {
         if !self.loaded {
             return match not_controller(&request) {

@@ -92,7 +92,7 @@ enum Read {
     ListConfigs,
     Configs(Vec<Name>),
     ListChanges,
-    Changes(Vec<Name>),
+    Changes,
     CloseSession,
 }
 
@@ -265,10 +265,10 @@ impl Broker {
                 let path = |name: &Name| format!("{}/{name}", paths::CONFIG_CHANGES).into();
                 let ops: Vec<ZkOp> = new.iter().map(|name| ZkOp::GetData { path: path(name), watch: false }).collect();
                 if !ops.is_empty() {
-                    zk.ask(now, ops, Read::Changes(new), out);
+                    zk.ask(now, ops, Read::Changes, out);
                 }
             }
-            (Read::Changes(_), _) => {
+            (Read::Changes, _) => {
                 let changed = results.iter().filter_map(|result| match result {
                     Ok(ZkReply::Node { data, .. }) => match &**data {
                         ZnodeData::ConfigChange(path) => Some(path.clone()),
@@ -324,13 +324,11 @@ impl Broker {
                 }
             }
         }
-        self.apply_configs();
-        let configs = self.observer.image().configs.clone();
-        self.with_controller(now, out, |node, desk| node.set_configs(&configs, desk));
+        self.apply_configs(now, out);
     }
 
     /// The settings that ZooKeeper holds become those of the image, of the broker, and of its replicas.
-    fn apply_configs(&mut self) {
+    fn apply_configs(&mut self, now: Instant, out: &mut Effects) {
         let Some(zk) = &self.zk else { return };
         let table = |config: &Vec<(Name, Name)>| -> BTreeMap<Name, Name> { config.iter().cloned().collect() };
         let mut configs: BTreeMap<ConfigResource, BTreeMap<Name, Name>> = BTreeMap::new();
@@ -349,6 +347,18 @@ impl Broker {
             self.apply_broker_config(ConfigResource::Cluster, key, after.get(key).map(|value| &**value));
         }
         self.refresh_topic_configs();
+        let configs = self.observer.image().configs.clone();
+        self.with_controller(now, out, |node, desk| node.set_configs(&configs, desk));
+    }
+
+    /// Topics were seen for the first time. Kafka reads the settings of a topic before it opens the first log; here they
+    /// come a moment later.
+    fn configure_new(&mut self, now: Instant, new: &[Name], out: &mut Effects) {
+        let Some(zk) = self.zk.as_ref().filter(|_| !new.is_empty()) else { return };
+        let unknown = new.iter().map(|name| paths::topic_config(name)).filter(|path| !zk.configs.contains_key(path));
+        let unknown: Vec<Name> = unknown.collect();
+        self.apply_configs(now, out);
+        self.read_configs(now, unknown, out);
     }
 
     /// Whether a controller may still say so, to this life of the broker.
@@ -406,14 +416,13 @@ impl Broker {
         for (partition, _) in &request.partitions {
             self.publish_partition(now, *partition, out);
         }
-        // Kafka reads the settings of a new topic before it opens the log; here they come a moment later.
-        self.read_configs(now, new.iter().map(|name| paths::topic_config(name)).collect(), out);
+        self.configure_new(now, &new, out);
         self.coordinate_topics(now, out);
         self.run_fetchers(now, out);
     }
 
     fn update_metadata(&mut self, now: Instant, request: &UpdateMetadataRequest, out: &mut Effects) {
-        self.learn(&request.topics, &request.partitions);
+        let new = self.learn(&request.topics, &request.partitions);
         let image = self.observer.image_mut();
         let live = request.live_brokers.iter().map(|(id, rack)| {
             let registration = BrokerRegistration {
@@ -437,6 +446,7 @@ impl Broker {
         self.published = true;
         let image = self.observer.image().clone();
         self.creating.retain(|name| !image.topic_ids.contains_key(name));
+        self.configure_new(now, &new, out);
         self.coordinate_topics(now, out);
     }
 
