@@ -5,8 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::panic::{self, AssertUnwindSafe};
 
+use std::rc::Rc;
+
+use brokerscope::kafka::broker::{Broker, BrokerDisk, BrokerSetup, ZkSettled, ZkSetup};
+use brokerscope::kafka::config::BrokerConfig;
+use brokerscope::kafka::effects::{Effect, Effects, Input};
+use brokerscope::kafka::error::ErrorCode;
 use brokerscope::kafka::fact::Fact;
-use brokerscope::kafka::ids::BrokerId;
+use brokerscope::kafka::ids::{BrokerEpoch, BrokerId, Node, ZooKeeperId};
+use brokerscope::kafka::message::ensemble::{SessionId, Zxid};
+use brokerscope::kafka::message::push::{PushHeader, UpdateMetadataRequest};
+use brokerscope::kafka::message::{Message, Request, Response};
+use brokerscope::kafka::metadata::{MetadataImage, MetadataRecord};
 use brokerscope::rng::Rng;
 use brokerscope::sim::report::{BrokerState, Report};
 use brokerscope::sim::scenario::Scenario;
@@ -46,6 +56,57 @@ fn a_cluster_with_zookeeper_that_was_hurt_and_healed_has_lost_nothing() {
     });
 }
 
+/// `KafkaApis.handleUpdateMetadataRequest`, `ReplicaManager.becomeLeaderOrFollower`: a controller of the past, or a request
+/// meant for an earlier life of the broker, counts nothing; and a new controller ends the old one's time.
+#[test]
+fn a_broker_refuses_a_controller_of_the_past() {
+    let mut image = MetadataImage::default();
+    let (id, epoch) = (BrokerId(2), BrokerEpoch(70));
+    image.apply(&MetadataRecord::RegisterBroker { broker: id, epoch, incarnation: 0, rack: None, fenced: false });
+    let settled = ZkSettled {
+        session: SessionId(9),
+        zxid: Zxid::new(1, 9),
+        controller: BrokerId(1),
+        reign: (5, 4),
+        image: Rc::new(image),
+    };
+    let mut broker = Broker::new(BrokerSetup {
+        id,
+        config: BrokerConfig::default(),
+        voters: [].into(),
+        disk: BrokerDisk::default(),
+        rng: Rng::new(1, 1),
+        settled: true,
+        zookeeper: Some(ZkSetup { ensemble: [ZooKeeperId(1)].into(), settled: Some(settled) }),
+    });
+    broker.step(Instant::ZERO, Input::Start, &mut Effects::default());
+    let mut told = |controller_epoch, broker_epoch| {
+        let header = PushHeader { controller: BrokerId(1), controller_epoch, broker_epoch: BrokerEpoch(broker_epoch) };
+        let request = Request::UpdateMetadata(UpdateMetadataRequest {
+            header,
+            live_brokers: [(id, None)].into(),
+            topics: [].into(),
+            partitions: [].into(),
+            deleted: Vec::new(),
+        });
+        let message = Message::Request { correlation_id: 1, request };
+        let mut out = Effects::default();
+        broker.step(Instant::ZERO, Input::Message { from: Node::Broker(BrokerId(1)), message }, &mut out);
+        let answer = out.drain().find_map(|effect| match effect {
+            Effect::Send { message: Message::Response { response: Response::UpdateMetadata(answer), .. }, .. } => {
+                Some(answer.error)
+            }
+            _ => None,
+        });
+        answer.expect("an answer")
+    };
+    assert_eq!(told(4, 70), ErrorCode::StaleControllerEpoch);
+    assert_eq!(told(5, 69), ErrorCode::StaleBrokerEpoch);
+    assert_eq!(told(5, 70), ErrorCode::None);
+    assert_eq!(told(6, 70), ErrorCode::None);
+    assert_eq!(told(5, 70), ErrorCode::StaleControllerEpoch);
+}
+
 fn everything_has_recovered(report: &Report, text: &str) {
     assert!(report.cluster.controller.is_some(), "no controller\n{text}");
     for broker in &report.cluster.brokers {
@@ -83,8 +144,7 @@ fn trouble(seed: u64) -> String {
         rng.between(1, 6),
         rng.between(10, 40),
     );
-    let nodes: Vec<String> =
-        (1..=3).flat_map(|id| [format!("broker-{id}"), format!("zookeeper-{id}")]).collect();
+    let nodes: Vec<String> = (1..=3).flat_map(|id| [format!("broker-{id}"), format!("zookeeper-{id}")]).collect();
     let mut faults: Vec<(u64, String)> = Vec::new();
     for _ in 0..rng.between(3, 10) {
         let at = rng.between(CALM_UNTIL, HEALED_AT - 1);

@@ -129,13 +129,24 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
+    FollowerFetch {
+        leader: BrokerId,
+        epochs: Vec<(TopicPartition, LeaderEpoch)>,
+    },
     FollowerListOffsets(LeaderOffset),
     AlterPartition,
-    CreateTopic { name: Name },
-    Forward { client: Node, correlation_id: u32, request: Box<Request> },
+    CreateTopic {
+        name: Name,
+    },
+    Forward {
+        client: Node,
+        correlation_id: u32,
+        request: Box<Request>,
+    },
     /// ZooKeeper mode: this broker is the controller and tells another what to do.
-    ZkPush { broker: BrokerId },
+    ZkPush {
+        broker: BrokerId,
+    },
     /// ZooKeeper mode: this broker asks for leave to stop.
     ZkShutdown,
 }

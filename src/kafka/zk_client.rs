@@ -153,7 +153,9 @@ impl ZkClient {
         }
         self.last_heard = now;
         let events = match message {
-            Message::Response { response: Response::ZkConnect(answer), .. } => self.on_connected(now, from, answer, out),
+            Message::Response { response: Response::ZkConnect(answer), .. } => {
+                self.on_connected(now, from, answer, out)
+            }
             Message::Response { correlation_id, response: Response::ZkRequest(answer) } => {
                 self.last_zxid = self.last_zxid.max(answer.zxid);
                 self.on_answer(correlation_id, answer.result)

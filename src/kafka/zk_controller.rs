@@ -100,7 +100,11 @@ enum Event {
     /// A setting that may allow elections has changed.
     UncleanAllowed,
     Deleted(TopicId),
-    Request { from: Node, correlation_id: u32, request: AdminRequest },
+    Request {
+        from: Node,
+        correlation_id: u32,
+        request: AdminRequest,
+    },
 }
 
 /// A request that only the controller answers.
@@ -129,13 +133,26 @@ enum Step {
     Loaded,
     /// Election and ISR for partitions whose leader is gone, and state for those that have none.
     TriggerOnline,
-    Elect { strategy: Elect, partitions: Vec<TopicPartition> },
-    RemoveFromIsr { broker: BrokerId, partitions: Vec<TopicPartition> },
+    Elect {
+        strategy: Elect,
+        partitions: Vec<TopicPartition>,
+    },
+    RemoveFromIsr {
+        broker: BrokerId,
+        partitions: Vec<TopicPartition>,
+    },
     Initialize(Vec<TopicPartition>),
-    Write { changes: Vec<Change>, then: Then },
+    Write {
+        changes: Vec<Change>,
+        then: Then,
+    },
     /// Who was told nothing by the steps before is told who lives.
     TellWhoLives,
-    AnswerShutdown { from: Node, correlation_id: u32, broker: BrokerId },
+    AnswerShutdown {
+        from: Node,
+        correlation_id: u32,
+        broker: BrokerId,
+    },
     /// A client's wish, written down.
     WriteWish(admin::Wish),
     StartDeletion(TopicId),

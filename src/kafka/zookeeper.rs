@@ -241,22 +241,13 @@ impl ZooKeeperServer {
         }
         let (session, change) = match connect.session {
             Some(session) => (session, ZkChange::MoveSession),
-            None => {
-                (SessionId(0), ZkChange::OpenSession { client: connect.client, timeout: connect.timeout })
-            }
+            None => (SessionId(0), ZkChange::OpenSession { client: connect.client, timeout: connect.timeout }),
         };
         let watches = Some((connect.last_zxid, connect.watches));
         self.submit(now, session, change, Ticket { client: from, correlation_id, watches }, out);
     }
 
-    fn on_operation(
-        &mut self,
-        now: Instant,
-        from: Node,
-        correlation_id: u32,
-        request: ZkRequest,
-        out: &mut Effects,
-    ) {
+    fn on_operation(&mut self, now: Instant, from: Node, correlation_id: u32, request: ZkRequest, out: &mut Effects) {
         let ZkRequest { session, op } = request;
         if self.clients.get(&from) != Some(&session) || !self.is_serving() {
             return out.close_connection(from);

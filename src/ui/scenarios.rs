@@ -5,6 +5,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("hello", include_str!("../../scenarios/hello.toml")),
     ("load-balance", include_str!("../../scenarios/load-balance.toml")),
     ("redelivery", include_str!("../../scenarios/redelivery.toml")),
+    ("zookeeper-vs-kraft", include_str!("../../scenarios/zookeeper-vs-kraft.toml")),
     ("notifications", include_str!("../../scenarios/notifications.toml")),
 ];
 

@@ -112,14 +112,7 @@ impl Broker {
         };
         self.creating.insert(name.clone());
         let request = Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout: CREATE_TIMEOUT });
-        self.in_flight.send(
-            now,
-            controller,
-            request,
-            CREATE_TIMEOUT,
-            Purpose::CreateTopic { name },
-            out,
-        );
+        self.in_flight.send(now, controller, request, CREATE_TIMEOUT, Purpose::CreateTopic { name }, out);
     }
 
     /// Passes a request for the controller on (KIP-590); its answer goes back to the client.

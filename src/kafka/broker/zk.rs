@@ -20,9 +20,7 @@ use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::ids::{BrokerEpoch, BrokerId, Name, Node, TopicId};
 use crate::kafka::lifecycle::Lifecycle;
-use crate::kafka::message::ensemble::{
-    SessionId, WatchKind, ZkError, ZkOp, ZkReply, ZkResult, ZnodeData, Zxid,
-};
+use crate::kafka::message::ensemble::{SessionId, WatchKind, ZkError, ZkOp, ZkReply, ZkResult, ZnodeData, Zxid};
 use crate::kafka::message::push::{
     ControlledShutdownRequest, LeaderAndIsrRequest, LeaderAndIsrResponse, PushHeader, PushedPartition,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
@@ -135,7 +133,8 @@ fn configs_by_path(image: &MetadataImage) -> BTreeMap<Name, Vec<(Name, Name)>> {
         ConfigResource::Topic(id) => Some(paths::topic_config(&image.topics.get(id)?.name)),
         ConfigResource::Broker(_) => None,
     };
-    let pairs = |config: &BTreeMap<Name, Name>| config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let pairs =
+        |config: &BTreeMap<Name, Name>| config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     image.configs.iter().filter_map(|(resource, config)| Some((path(resource)?, pairs(config)))).collect()
 }
 
@@ -303,8 +302,7 @@ impl Broker {
     }
 
     fn read_configs(&mut self, now: Instant, paths: Vec<Name>, out: &mut Effects) {
-        let ops: Vec<ZkOp> =
-            paths.iter().map(|path| ZkOp::GetData { path: path.clone(), watch: false }).collect();
+        let ops: Vec<ZkOp> = paths.iter().map(|path| ZkOp::GetData { path: path.clone(), watch: false }).collect();
         if let Some(zk) = self.zk.as_mut().filter(|_| !ops.is_empty()) {
             zk.ask(now, ops, Read::Configs(paths), out);
         }
@@ -485,7 +483,13 @@ impl Broker {
         }
     }
 
-    pub(super) fn on_push_answer(&mut self, now: Instant, broker: BrokerId, answer: Option<Response>, out: &mut Effects) {
+    pub(super) fn on_push_answer(
+        &mut self,
+        now: Instant,
+        broker: BrokerId,
+        answer: Option<Response>,
+        out: &mut Effects,
+    ) {
         let answered = answer.is_some();
         self.with_controller(now, out, |node, desk| match answered {
             true => node.on_push_answered(broker, desk),

@@ -16,9 +16,7 @@ use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{BrokerId, Name, Node, TopicId};
 use crate::kafka::message::ensemble::{ZkError, ZkOp, ZkReply, ZkResult, ZnodeData};
-use crate::kafka::message::{
-    CreatePartitionsRequest, NewTopic, Response, TopicResult,
-};
+use crate::kafka::message::{CreatePartitionsRequest, NewTopic, Response, TopicResult};
 use crate::kafka::metadata::{ConfigResource, MetadataRecord};
 use crate::kafka::zookeeper::paths;
 
@@ -229,9 +227,7 @@ impl ZkController {
         let is_done = |(name, count): &(Name, u32)| match image.topic(name) {
             None => *count == 0,
             Some((_, topic)) => {
-                *count > 0
-                    && topic.partitions.len() as u32 >= *count
-                    && !topic.partitions.iter().any(is_unborn)
+                *count > 0 && topic.partitions.len() as u32 >= *count && !topic.partitions.iter().any(is_unborn)
             }
         };
         for waiting in std::mem::take(&mut self.waiting) {
@@ -254,12 +250,8 @@ fn creation(
     let config: Vec<(Name, Name)> = settings.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let partitions = replicas.len() as u32;
     let replication_factor = replicas.first().map_or(0, |first| first.len() as u32);
-    let create = |path: Name, data: ZnodeData| ZkOp::Create {
-        path,
-        data: Rc::new(data),
-        ephemeral: false,
-        sequential: false,
-    };
+    let create =
+        |path: Name, data: ZnodeData| ZkOp::Create { path, data: Rc::new(data), ephemeral: false, sequential: false };
     let shown: Name = format!("topic:{name}").into();
     let set = |(key, value): &(Name, Name)| Fact::ConfigChanged {
         resource: shown.clone(),

@@ -155,7 +155,8 @@ impl Batch {
         }
         for ((broker, delete), partitions) in self.stop {
             let partitions = partitions.into_iter().collect();
-            channels.push(broker, Request::StopReplica(StopReplicaRequest { header: header(broker), partitions, delete }));
+            channels
+                .push(broker, Request::StopReplica(StopReplicaRequest { header: header(broker), partitions, delete }));
         }
     }
 }

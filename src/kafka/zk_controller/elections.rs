@@ -31,9 +31,7 @@ pub fn elect(
             let any = || assignment.iter().copied().find(|id| unclean && live(*id) && !shutting_down(*id));
             (clean.or_else(any), &|id| live(*id) && !shutting_down(*id))
         }
-        Strategy::Preferred => {
-            (assignment.first().copied().filter(|id| is_fit(id) && !shutting_down(*id)), &|_| true)
-        }
+        Strategy::Preferred => (assignment.first().copied().filter(|id| is_fit(id) && !shutting_down(*id)), &|_| true),
         Strategy::ControlledShutdown => {
             (assignment.iter().copied().find(|id| is_fit(id) && !shutting_down(*id)), &|id| !shutting_down(*id))
         }
@@ -60,13 +58,8 @@ mod tests {
     }
 
     fn check(strategy: Strategy, isr: &[i32], live: &[i32], stopping: &[i32], expected: Option<(i32, &[i32])>) {
-        let found = elect(
-            strategy,
-            &ids(&[3, 1, 2]),
-            &ids(isr),
-            |id| live.contains(&id.0),
-            |id| stopping.contains(&id.0),
-        );
+        let found =
+            elect(strategy, &ids(&[3, 1, 2]), &ids(isr), |id| live.contains(&id.0), |id| stopping.contains(&id.0));
         assert_eq!(found, expected.map(|(leader, isr)| (BrokerId(leader), ids(isr))), "{strategy:?}");
     }
 

@@ -25,9 +25,7 @@ impl ZkController {
             Step::ListTopics => vec![list(paths::TOPICS, true), get(paths::TOPICS.into(), false)],
             Step::ReadTopics(names) => names.iter().map(|name| get(paths::topic(name), true)).collect(),
             Step::ListDeletions => vec![list(paths::DELETE_TOPICS, true)],
-            Step::ReadStates(partitions)
-            | Step::Elect { partitions, .. }
-            | Step::RemoveFromIsr { partitions, .. } => {
+            Step::ReadStates(partitions) | Step::Elect { partitions, .. } | Step::RemoveFromIsr { partitions, .. } => {
                 partitions.iter().map(|partition| get(self.state_path(*partition), false)).collect()
             }
             Step::Initialize(partitions) => self.initial_writes(partitions),
@@ -51,7 +49,11 @@ impl ZkController {
     pub(super) fn controller_read(&mut self, results: &[ZkResult], desk: &mut Desk) {
         self.known = match results.first() {
             Some(Ok(ZkReply::Node { data, .. })) => {
-                if let ZnodeData::Controller { broker } = **data { Some(broker) } else { None }
+                if let ZnodeData::Controller { broker } = **data {
+                    Some(broker)
+                } else {
+                    None
+                }
             }
             _ => None,
         };

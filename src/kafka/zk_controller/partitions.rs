@@ -305,13 +305,7 @@ impl ZkController {
     }
 
     /// A leader proposes ISRs (`processAlterPartition`).
-    fn alter_partitions(
-        &mut self,
-        from: Node,
-        correlation_id: u32,
-        request: &AlterPartitionRequest,
-        desk: &mut Desk,
-    ) {
+    fn alter_partitions(&mut self, from: Node, correlation_id: u32, request: &AlterPartitionRequest, desk: &mut Desk) {
         let sender = self.image.brokers.get(&request.broker);
         if sender.is_none_or(|known| known.epoch != request.broker_epoch) {
             let answer = AlterPartitionResponse { error: ErrorCode::StaleBrokerEpoch, partitions: Vec::new() };
@@ -382,9 +376,8 @@ impl ZkController {
         if self.shutting_down.insert(broker) {
             desk.out.note(Fact::ControlledShutdownBegan { broker });
         }
-        let replicated = |partition: &TopicPartition| {
-            self.image.partition(*partition).is_some_and(|state| state.replicas.len() > 1)
-        };
+        let replicated =
+            |partition: &TopicPartition| self.image.partition(*partition).is_some_and(|state| state.replicas.len() > 1);
         let hosted: Vec<TopicPartition> = self.partitions_on(broker).into_iter().filter(replicated).collect();
         let leads = |partition: &TopicPartition| {
             self.image.partition(*partition).is_some_and(|state| state.leader == Some(broker))

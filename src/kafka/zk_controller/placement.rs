@@ -25,8 +25,7 @@ pub fn place(
         brokers.iter().filter_map(|(id, rack)| Some((*id, rack.as_ref()?))).collect();
     // Brokers without a rack among others with one, and racks count for nothing.
     let aware = racks.len() == brokers.len();
-    let order: Vec<BrokerId> =
-        if aware { alternate(brokers) } else { brokers.iter().map(|(id, _)| *id).collect() };
+    let order: Vec<BrokerId> = if aware { alternate(brokers) } else { brokers.iter().map(|(id, _)| *id).collect() };
     let rack_count = if aware { racks.values().collect::<BTreeSet<_>>().len() as u32 } else { 1 };
     let start = draw(size);
     let mut shift = draw(size);
@@ -81,8 +80,16 @@ mod tests {
     #[test]
     fn the_shift_grows_with_each_round() {
         let expected: [[i32; 3]; 10] = [
-            [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1],
-            [0, 2, 3], [1, 3, 4], [2, 4, 0], [3, 0, 1], [4, 1, 2],
+            [0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4],
+            [3, 4, 0],
+            [4, 0, 1],
+            [0, 2, 3],
+            [1, 3, 4],
+            [2, 4, 0],
+            [3, 0, 1],
+            [4, 1, 2],
         ];
         let found = placed(&[None; 5], 10, 3).expect("placed");
         assert_eq!(found, expected);

@@ -328,7 +328,9 @@ mod tests {
     #[test]
     fn children_are_what_lies_right_below() {
         let mut desk = Desk::new();
-        for path in ["/brokers/topics/a", "/brokers/topics/a/partitions/0/state", "/brokers/topics/b", "/brokers/topicsx"] {
+        for path in
+            ["/brokers/topics/a", "/brokers/topics/a/partitions/0/state", "/brokers/topics/b", "/brokers/topicsx"]
+        {
             desk.op(1, create(path, false)).expect("created");
         }
         assert_eq!(desk.tree.children("/brokers/topics").collect::<Vec<_>>(), ["a", "b"]);

@@ -316,7 +316,9 @@ impl World {
                 }
                 Ok(slot.blueprint.clone())
             }
-            Blueprint::Controller | Blueprint::ZooKeeper | Blueprint::Tool => Err("only brokers, producers and consumers can be set".into()),
+            Blueprint::Controller | Blueprint::ZooKeeper | Blueprint::Tool => {
+                Err("only brokers, producers and consumers can be set".into())
+            }
         }
     }
 

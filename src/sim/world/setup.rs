@@ -74,7 +74,8 @@ impl World {
         let scenario = self.scenario.clone();
         let history = MetadataBatch { base_offset: 0, epoch: LeaderEpoch(0), records: history(&scenario).into() };
         let ensemble = self.ensemble();
-        self.founding = (!ensemble.is_empty()).then(|| Rc::new(Founding::new(&history, self.broker_config().zookeeper_session_timeout)));
+        self.founding = (!ensemble.is_empty())
+            .then(|| Rc::new(Founding::new(&history, self.broker_config().zookeeper_session_timeout)));
         for fact in known_topics(&history) {
             self.note(None, 0, fact);
         }
