@@ -8,7 +8,7 @@ use super::stage::*;
 use super::words;
 use crate::kafka::consumer::{Consumer, Phase};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::fact::{GroupPhase, NodeState};
+use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState};
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::Log;
@@ -345,7 +345,23 @@ fn controllers(world: &World) -> Vec<ControllerCard> {
             let node = Node::Controller(id);
             ControllerCard { node, name: world.names().node(node), health: health(state), role, active }
         })
+        .chain(zookeepers(world))
         .collect()
+}
+
+/// The servers of a ZooKeeper ensemble stand where controllers do.
+fn zookeepers(world: &World) -> impl Iterator<Item = ControllerCard> {
+    world.zookeepers().map(|(id, state, server)| {
+        let active = server.is_some_and(|server| server.phase() == EnsemblePhase::Leading && server.is_serving());
+        let role = match server {
+            Some(server) if active => format!("leader · epoch {}", server.epoch()),
+            Some(server) if server.is_serving() => "follower".to_owned(),
+            Some(_) => "looking for a leader".to_owned(),
+            None => "down".to_owned(),
+        };
+        let node = Node::ZooKeeper(id);
+        ControllerCard { node, name: world.names().node(node), health: health(state), role, active }
+    })
 }
 
 fn links(world: &World, image: &MetadataImage) -> Vec<Link> {

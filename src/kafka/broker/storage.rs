@@ -366,13 +366,18 @@ impl Broker {
     }
 
     fn finish_recovery(&mut self, now: Instant, out: &mut Effects) {
+        self.note_recovered(out);
+        self.publish_all(now, out);
+        self.lifecycle.logs_recovered(now, out);
+    }
+
+    /// The logs have been read.
+    pub(super) fn note_recovered(&mut self, out: &mut Effects) {
         for (partition, recovery_point) in std::mem::take(&mut self.storage.recovering) {
             if let Some(log) = self.unopened.get(&partition) {
                 out.note(Fact::LogRecovered { partition, recovery_point, log_end: log.end() });
             }
         }
-        self.publish_all(now, out);
-        self.lifecycle.logs_recovered(now, out);
     }
 
     /// Answers a fetch: at once, or when the disk has brought what the page cache does not hold.

@@ -68,6 +68,7 @@ impl Bench {
             disk: BrokerDisk::with_history(history),
             rng: Rng::new(1, 1),
             settled: true,
+            zookeeper: None,
         });
         let mut bench = Self { broker, now: Instant::ZERO, sent: Vec::new(), facts: Vec::new() };
         bench.step(Input::Start);
