@@ -25,6 +25,13 @@ fn strip(partition: u32, keys: &[u64], high_watermark: i64, leader: bool, in_syn
             .zip(keys)
             .map(|(offset, key)| Cell { offset, mark: Mark::nth(*key), tombstone: false, control: false })
             .collect(),
+        epochs: vec![(0, 0)],
+        eligible: false,
+        trouble: Trouble::None,
+        moving: None,
+        fallen: Vec::new(),
+        flushed: 0,
+        segments: Vec::new(),
     }
 }
 
@@ -36,6 +43,8 @@ fn controllers() -> Vec<ControllerCard> {
             health: Health::Running,
             role: if id == 101 { "leader · epoch 1".to_owned() } else { "follower".to_owned() },
             active: id == 101,
+            electing: false,
+            votes: None,
         })
         .collect()
 }
@@ -49,6 +58,7 @@ pub fn hello() -> Stage {
         status: status.to_owned(),
         alarming: health == Health::Down,
         rack: None,
+        loading: None,
         strips,
         internal: (50, 17),
     };
@@ -166,6 +176,8 @@ pub fn hello() -> Stage {
             controllers: controllers(),
             brokers,
             groups: vec![group],
+            znodes: Vec::new(),
+            ailing: Ailing { under_replicated: 3, ..Ailing::default() },
             links,
         },
         messages,
@@ -185,6 +197,7 @@ pub fn cluster(brokers: i32, partitions: u32, members: u32) -> Stage {
             status: "running".to_owned(),
             alarming: false,
             rack: None,
+            loading: None,
             strips: (0..partitions).map(|partition| strip(partition, &[0, 1, 2, 3], 4, false, true)).collect(),
             internal: (0, 0),
         })

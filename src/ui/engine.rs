@@ -43,8 +43,8 @@ impl Engine {
         let scenario = Scenario::parse(toml).map_err(|error| error.to_string())?;
         let history = History::new(&scenario);
         let mut reader = Reader::default();
-        let stage = reader.stage(history.world());
         let (playback, chronicle) = (Playback::default(), Chronicle::default());
+        let stage = reader.stage(history.world(), chronicle.footprints());
         Ok(Self { toml: toml.into(), history, playback, reader, chronicle, stage, stale: false })
     }
 
@@ -193,7 +193,7 @@ impl Engine {
         let stale = std::mem::take(&mut self.stale);
         if stale {
             self.hear();
-            self.stage = self.reader.stage(self.history.world());
+            self.stage = self.reader.stage(self.history.world(), self.chronicle.footprints());
         }
         stale
     }
