@@ -45,7 +45,7 @@ const MOST_SEEN: usize = 1_024;
 /// How many of the records that are cut off at once are seen to fall.
 const MOST_FALLEN: i64 = 48;
 /// How many znodes are shown.
-const MOST_ZNODES: usize = 6;
+const MOST_ZNODES: usize = 5;
 /// Between how many nodes walls are looked for.
 const MOST_WALLED: usize = 80;
 
@@ -613,6 +613,9 @@ fn groups(world: &World) -> Vec<GroupFrame> {
         let name = spec.group.clone().unwrap_or_default();
         let frame = frames.entry(name.clone()).or_insert_with(|| group_frame(world, name));
         let stopped = frame.rebalancing;
+        let assigned = machine.into_iter().flat_map(Consumer::assigned);
+        frame.unread +=
+            assigned.map(|assigned| assigned.position.map_or(0, |at| lag(world, assigned.partition, at))).sum::<u64>();
         frame.members.push(consumer(world, id, state, machine, stopped));
     }
     frames.into_values().collect()
@@ -629,6 +632,7 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         progress: None,
         line: "no coordinator".to_owned(),
         lag,
+        unread: 0,
         coordinator: found.map(|(id, _)| Node::Broker(id)),
         members: Vec::new(),
         name,

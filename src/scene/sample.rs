@@ -119,6 +119,7 @@ pub fn hello() -> Stage {
         progress: None,
         line: "generation 1 · range".to_owned(),
         lag: 1,
+        unread: 1,
         coordinator: Some(broker(2)),
         members: vec![
             member(c1, "consumer-c1", vec![chip(0), chip(1)], "Key-1 · 12 / 20 ms", Some(Mark::nth(1)), Some(0.6)),

@@ -232,6 +232,8 @@ pub struct GroupFrame {
     pub line: String,
     /// Records between the committed offsets and the log ends.
     pub lag: u64,
+    /// Those of them that no member has fetched yet; the rest only waits for a commit.
+    pub unread: u64,
     /// Where its coordinator is, once it has one.
     pub coordinator: Option<Node>,
     pub members: Vec<ConsumerCard>,
@@ -304,6 +306,25 @@ pub struct Flight {
     pub records: u32,
     /// Marks of the first of them.
     pub marks: [Option<Mark>; 3],
+}
+
+impl FlightKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Records, Self::Ask, Self::Reply, Self::Error, Self::Control, Self::Ballot, Self::Pulse];
+
+    /// What a person calls it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Records => "Records",
+            Self::Ask => "Requests for records",
+            Self::Reply => "Replies",
+            Self::Error => "Errors",
+            Self::Control => "Groups, metadata and control",
+            Self::Ballot => "Votes and elections",
+            Self::Pulse => "Heartbeats and empty fetches",
+        }
+    }
 }
 
 /// What a message looks like.

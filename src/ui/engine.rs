@@ -101,6 +101,13 @@ impl Engine {
         caption::at(self.now(), said, self.chronicle.events())
     }
 
+    /// How a scenario ended, once it has; `None` before, and where somebody went on after its end.
+    pub fn ending(&self) -> Option<String> {
+        let end = self.world().end();
+        let went_on = self.history.given().iter().any(|given| given.at >= end && given.at <= self.now());
+        (self.now() >= end && !went_on).then(|| caption::ending(&self.report()))
+    }
+
     /// Lets `wall` microseconds of the person's time pass. Tells whether anything moved.
     pub fn frame(&mut self, wall: u64) -> bool {
         let mut left = wall.min(100_000);
