@@ -41,7 +41,7 @@ pub fn ending(report: &Report) -> String {
     let mut parts: Vec<String> = Vec::new();
     match books.groups.iter().next() {
         Some((_, group)) if books.groups.len() == 1 => {
-            parts.push(format!("{} of {} processed", words::grouped(group.distinct), words::grouped(books.acked)));
+            parts.push(format!("{} of {} processed", words::grouped(group.distinct), words::grouped(books.sent)));
         }
         _ => parts.push(format!("{} of {} acked", words::grouped(books.acked), words::grouped(books.sent))),
     }

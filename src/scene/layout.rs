@@ -204,7 +204,7 @@ impl Layout {
 
     fn stack(&mut self, cast: &Cast) {
         let margin = 12.0;
-        let whole = Rect::new(margin, margin, self.width - 2.0 * margin, self.height - margin - CAPTION * 0.75);
+        let whole = Rect::new(margin, margin, self.width - 2.0 * margin, self.height - margin - CAPTION);
         let clients = cast.producers.iter().map(|card| card.node).chain(cast.tools.iter().map(|card| card.node));
         let mut y = whole.y;
         if !cast.producers.is_empty() || !cast.tools.is_empty() {

@@ -712,3 +712,113 @@ fn part(from: Instant, to: Instant, now: Instant) -> f32 {
     let whole = to.since(from).as_micros();
     if whole == 0 { 1.0 } else { now.since(from).as_micros() as f32 / whole as f32 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::fact::Fact;
+    use crate::kafka::ids::{ControllerId, LeaderEpoch, ZooKeeperId};
+    use crate::sim::scenario::Scenario;
+    use crate::sim::trace::Stamped;
+
+    /// `hello` at a moment.
+    fn hello(seconds: u64) -> World {
+        let scenario = Scenario::parse(include_str!("../../scenarios/hello.toml")).expect("it is built in");
+        let mut world = World::new(&scenario);
+        world.run_until(second(seconds));
+        world
+    }
+
+    fn second(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::secs(seconds)
+    }
+
+    fn partition(world: &World, number: u32) -> TopicPartition {
+        let (topic, _) = world.image().and_then(|image| image.topic("test-topic")).expect("the topic is there");
+        TopicPartition::new(topic, number)
+    }
+
+    fn noted(node: Node, at: Instant, facts: Vec<Fact>) -> Footprints {
+        let mut footprints = Footprints::default();
+        for (id, fact) in (1..).zip(facts) {
+            footprints.enter(&Stamped { id, cause: 0, at, node: Some(node), fact });
+        }
+        footprints
+    }
+
+    fn strip(stage: &Stage, broker: usize, partition: TopicPartition) -> &Strip {
+        let mut strips = stage.cast.brokers[broker].strips.iter();
+        strips.find(|strip| strip.partition == partition).expect("a replica")
+    }
+
+    #[test]
+    fn records_that_were_cut_off_fall_with_the_marks_they_had() {
+        let mut world = hello(4);
+        let partition = partition(&world, 1);
+        let mut reader = Reader::default();
+        let before = reader.stage(&world, &Footprints::default());
+        let cells = strip(&before, 0, partition).cells.clone();
+        let (first, end) = (cells[0].offset, cells.last().expect("records").offset + 1);
+        let fact = Fact::Truncated { partition, from: end, to: first };
+        let footprints = noted(Node::Broker(BrokerId(1)), second(4), vec![fact]);
+        world.run_until(second(5));
+        let stage = reader.stage(&world, &footprints);
+        let fallen = &strip(&stage, 0, partition).fallen;
+        assert_eq!(fallen.iter().map(|fallen| fallen.cell).collect::<Vec<_>>(), cells);
+        assert!(fallen.iter().all(|fallen| (0.5..1.0).contains(&fallen.part)));
+        assert!(strip(&stage, 1, partition).fallen.is_empty());
+        // One who comes here from elsewhere sees them fall too, without their marks.
+        let stage = Reader::default().stage(&world, &footprints);
+        let marks: Vec<Mark> = strip(&stage, 0, partition).fallen.iter().map(|fallen| fallen.cell.mark).collect();
+        assert_eq!(marks, vec![Mark::KEYLESS; cells.len()]);
+    }
+
+    #[test]
+    fn a_fenced_broker_leaves_its_partitions_under_replicated() {
+        let ailing = |seconds| Reader::default().stage(&hello(seconds), &Footprints::default()).cast.ailing;
+        assert_eq!(ailing(3), Ailing::default());
+        assert_eq!(ailing(15), Ailing { under_replicated: 3, ..Ailing::default() });
+        assert_eq!(ailing(29), Ailing::default());
+    }
+
+    #[test]
+    fn a_candidate_shows_its_votes_and_a_leader_shows_none() {
+        let world = hello(4);
+        let node = Node::Controller(ControllerId(102));
+        let (from, epoch) = (QuorumPhase::Prospective, LeaderEpoch(7));
+        let fact = Fact::QuorumState { from, to: QuorumPhase::Candidate, epoch, leader: None };
+        let stage = Reader::default().stage(&world, &noted(node, second(4), vec![fact]));
+        let [leader, candidate, _] = stage.cast.controllers.as_slice() else { panic!("three voters") };
+        assert_eq!((leader.active, leader.electing, leader.votes), (true, false, None));
+        assert_eq!((candidate.electing, candidate.votes), (true, Some((1, 2))));
+        assert_eq!(candidate.role, "candidate · epoch 7");
+    }
+
+    #[test]
+    fn replicas_that_come_and_go_are_told_apart_and_do_not_count_as_missing() {
+        let world = hello(4);
+        let partition = partition(&world, 0);
+        let (adding, removing) = (vec![BrokerId(2)], vec![BrokerId(3)]);
+        let fact = Fact::ReassignmentBegan { partition, adding, removing };
+        let stage = Reader::default().stage(&world, &noted(Node::Controller(ControllerId(101)), second(4), vec![fact]));
+        let moving = [0, 1, 2].map(|broker| strip(&stage, broker, partition).moving);
+        assert_eq!(moving, [None, Some(Moving::Coming), Some(Moving::Going)]);
+        assert_eq!(stage.cast.ailing.under_replicated, 0);
+    }
+
+    #[test]
+    fn znodes_say_who_controls_and_leave_partitions_out() {
+        let znode = |path: &str| Fact::Znode { path: path.into(), version: Some(0), ephemeral: true };
+        let loading = Fact::ControllerLoading { controller: BrokerId(2), epoch: 3, partitions: 10 };
+        let facts = vec![
+            znode("/brokers/ids/1"),
+            znode("/controller"),
+            znode("/brokers/topics/orders/partitions/0/state"),
+            loading,
+        ];
+        let footprints = noted(Node::ZooKeeper(ZooKeeperId(1)), second(1), facts);
+        let lines: Vec<String> =
+            znodes(&footprints, second(1)).iter().map(|line| format!("{} {}", line.path, line.value)).collect();
+        assert_eq!(lines, ["/controller → broker-2", "/brokers/ids/1 "]);
+    }
+}

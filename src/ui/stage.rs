@@ -346,17 +346,19 @@ fn AilingView(page: Page) -> impl IntoView {
             {found.no_controller.then(|| pill("controller", true, "no controller".to_owned(), Trouble::None))}
             {some(found.offline).then(|| pill("offline", true, format!("{} offline", found.offline), Trouble::Offline))}
             {internal.then(|| pill("internal", true, format!("{} internal offline", found.internal_offline), Trouble::None))}
-            {some(found.under_min_isr).then(|| {
+            {(found.under_min_isr > found.offline).then(|| {
                 pill("min-isr", false, format!("{} under min ISR", found.under_min_isr), Trouble::UnderMinIsr)
             })}
-            {some(found.under_replicated).then(|| {
+            // What a worse word has told of all of them is not said again.
+            {(found.under_replicated > found.offline.max(found.under_min_isr)).then(|| {
                 pill("under-replicated", false, format!("{} under-replicated", found.under_replicated), Trouble::UnderReplicated)
             })}
         }
     };
     let style = move || {
         let area = page.brokers.get();
-        format!("left:{:.0}px;width:{:.0}px;top:{:.0}px", area.x, area.w, (area.y - 26.0).max(0.0))
+        let above = if area.w < 400.0 { 19.0 } else { 26.0 };
+        format!("left:{:.0}px;width:{:.0}px;top:{:.0}px", area.x, area.w, (area.y - above).max(0.0))
     };
     view! { <div class="ailing" style=style data-testid="ailing">{pills}</div> }
 }

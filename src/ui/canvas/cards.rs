@@ -365,7 +365,7 @@ impl Painter {
         let shown = self.shown.get(&(place.broker, strip.partition)).copied().unwrap_or(truth);
         // The newest record stays in sight, with room behind it for the log's end.
         let capacity = ((track.w - 34.0) / cell).max(1.0);
-        let first = (shown.end - capacity).max(strip.log_start as f64);
+        let first = (in_sight(strip, shown.end, capacity) - capacity).max(strip.log_start as f64);
         let x_of = |offset: f64| track.x + 4.0 + (offset - first) * cell;
         pen.ctx.save();
         pen.ctx.begin_path();
@@ -614,6 +614,14 @@ impl Painter {
             at += width + 6.0;
         }
     }
+}
+
+/// The offset at the right edge of what a strip shows: its log's end, or behind it while records fall off there.
+fn in_sight(strip: &Strip, end: f64, capacity: f64) -> f64 {
+    let Some(last) = strip.fallen.iter().max_by_key(|fallen| fallen.cell.offset) else { return end };
+    let lost = (last.cell.offset + 1 - strip.log_end).max(0) as f64;
+    let back = ((f64::from(last.part) - 0.75) / 0.25).clamp(0.0, 1.0);
+    strip.log_end as f64 + lost.min(capacity * 0.6) * (1.0 - back * back * (3.0 - 2.0 * back))
 }
 
 /// A sign that cannot be overlooked: a filled triangle with a stroke in it.

@@ -17,7 +17,7 @@ impl Painter {
             "asks for records",
             "answered",
             "control: groups, metadata",
-            "out of sync (not in the ISR)",
+            "outside the ISR",
             "a leader epoch begins",
         ];
         let step = area.h / rows.len() as f64;
