@@ -50,6 +50,7 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "r" => show(page, Tab::Report),
             "t" => theme(),
             "w" => why(),
+            "d" => page.toggle_disk(),
             "?" => page.help.set(true),
             "Escape" => page.selected.set(None),
             _ => return,
