@@ -9,6 +9,7 @@ pub mod command;
 
 mod consume;
 mod groups;
+mod log_dirs;
 mod options;
 mod print;
 mod produce;
@@ -98,6 +99,7 @@ enum Verdict {
 enum Talk {
     Topics(topics::Talk),
     Groups(groups::Talk),
+    LogDirs(log_dirs::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
     Quorum(quorum::Talk),
@@ -110,6 +112,9 @@ impl Talk {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
             Job::Configs(job) => Self::Topics(topics::Talk::configs(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
+            // Who runs the machine has read the files; there is nobody to ask.
+            Job::DumpLog(_) => Self::Print(String::new()),
             Job::Produce(job) => Self::Produce(produce::Talk::new(job.clone())),
             Job::Consume(job) => Self::Consume(consume::Talk::new(job.clone())),
             Job::Quorum(job) => Self::Quorum(quorum::Talk::new(*job)),
@@ -121,6 +126,7 @@ impl Talk {
         match self {
             Self::Topics(talk) => talk.next(paper),
             Self::Groups(talk) => talk.next(paper),
+            Self::LogDirs(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
             Self::Quorum(talk) => talk.next(),
@@ -135,6 +141,7 @@ impl Talk {
         match self {
             Self::Topics(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
             Self::Quorum(talk) => talk.answer(now, response, paper),
@@ -148,7 +155,7 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::Quorum(_) | Self::Print(_) => {}
+            Self::Topics(_) | Self::LogDirs(_) | Self::Quorum(_) | Self::Print(_) => {}
         }
     }
 
@@ -156,6 +163,7 @@ impl Talk {
         match self {
             Self::Topics(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::LogDirs(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
             Self::Quorum(talk) => talk.give_up(paper),

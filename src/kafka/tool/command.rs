@@ -7,9 +7,10 @@
 use std::fmt;
 
 use super::super::config::Acks;
+use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
 use super::options::flags::Usage;
-use super::options::{consume, groups, produce, quorum, topics};
+use super::options::{consume, dump_log, groups, log_dirs, produce, quorum, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -18,7 +19,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCommand {
     /// As it was given, without `.sh`.
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
     pub job: Job,
 }
 
@@ -31,6 +32,8 @@ pub enum Job {
     Groups(ConsumerGroups),
     Configs(AlterConfigs),
     Quorum(DescribeQuorum),
+    LogDirs(LogDirs),
+    DumpLog(DumpLog),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -154,6 +157,50 @@ pub struct AlterConfigs {
     pub settings: Vec<(String, String)>,
 }
 
+/// `kafka-log-dirs --describe`; empty lists ask for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirs {
+    pub brokers: Vec<BrokerId>,
+    pub topics: Vec<String>,
+}
+
+/// `kafka-dump-log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpLog {
+    pub files: Vec<DumpedFile>,
+    pub print_data_log: bool,
+}
+
+/// One file of a broker's log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpedFile {
+    pub broker: BrokerId,
+    /// Its directory: `orders-0`.
+    pub partition: String,
+    pub base_offset: Offset,
+    pub kind: FileKind,
+}
+
+/// The files of a segment that `kafka-dump-log` can read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Log,
+    Index,
+    TimeIndex,
+}
+
+impl DumpedFile {
+    /// Its path on the broker's machine.
+    pub fn path(&self) -> String {
+        let ending = match self.kind {
+            FileKind::Log => "log",
+            FileKind::Index => "index",
+            FileKind::TimeIndex => "timeindex",
+        };
+        format!("{LOG_DIR}/{}/{:020}.{ending}", self.partition, self.base_offset)
+    }
+}
+
 /// What `kafka-consumer-groups --describe` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupView {
@@ -163,12 +210,14 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 5] = [
+pub const TOOLS: &[&str] = &[
     "kafka-topics",
     "kafka-console-producer",
     "kafka-console-consumer",
     "kafka-consumer-groups",
     "kafka-metadata-quorum",
+    "kafka-log-dirs",
+    "kafka-dump-log",
 ];
 
 /// What `--version` prints.
@@ -209,6 +258,8 @@ impl ToolCommand {
             "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
             "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
+            "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
+            "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -254,6 +305,8 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
         "kafka-metadata-quorum" => Some(quorum::USAGE),
+        "kafka-log-dirs" => Some(log_dirs::USAGE),
+        "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,
     }
 }

@@ -1,8 +1,10 @@
 //! The options of each tool, and what they make of a command line.
 
 pub mod consume;
+pub mod dump_log;
 pub mod flags;
 pub mod groups;
+pub mod log_dirs;
 pub mod produce;
 pub mod quorum;
 pub mod topics;
