@@ -15,13 +15,19 @@ mod isr;
 mod produce;
 mod publish;
 mod replicas;
+mod settings;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use self::follow::{AskedFor, Fetcher, LeaderOffset};
 use self::replicas::Replicas;
+use self::storage::{Files, Storage};
+use self::throttle::Throttle;
 use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
@@ -66,6 +72,8 @@ pub struct BrokerDisk {
     /// `.kafka_cleanshutdown`: the broker epoch in which it stopped cleanly; gone once it runs.
     clean_shutdown: Option<BrokerEpoch>,
     metadata: MetadataLog,
+    /// The disk itself, and what else is on it.
+    files: Files,
 }
 
 impl BrokerDisk {
@@ -98,6 +106,8 @@ pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
     truncation: TruncationRule,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -107,8 +117,10 @@ pub struct Broker {
     /// Logs that were on disk when the process started and whose replica is not open yet.
     unopened: BTreeMap<TopicPartition, Log>,
     high_watermark_checkpoint: BTreeMap<TopicPartition, Offset>,
+    storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -138,7 +150,7 @@ enum Purpose {
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
         let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
-        let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
+        let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
             let registration = observer.image().brokers.get(&id);
@@ -159,19 +171,23 @@ impl Broker {
             replicas: Replicas::default(),
             unopened: disk.logs,
             high_watermark_checkpoint: disk.high_watermarks,
+            storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
@@ -194,10 +210,14 @@ impl Broker {
 
     /// A settled broker goes on as it was; any other first learns what has been committed.
     fn start(&mut self, now: Instant, out: &mut Effects) {
+        if self.log_dir_fails(out) {
+            return;
+        }
+        self.start_storage(now, out);
         if self.lifecycle.phase() == Phase::Running {
             self.publish_all(now, out);
         }
-        let ask = self.observer.fetch();
+        let ask = self.observer.start(now);
         self.ask(now, ask, Purpose::Observer, out);
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
@@ -210,16 +230,25 @@ impl Broker {
             out.close_connection(from);
             return;
         }
+        if Self::is_write(&request) && self.log_dir_fails(out) {
+            return;
+        }
         match request {
             Request::Produce(produce) => self.on_produce(now, from, correlation_id, produce, out),
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
+            Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -231,6 +260,10 @@ impl Broker {
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             Request::AlterPartition(_)
+            | Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
@@ -242,6 +275,15 @@ impl Broker {
             (Purpose::Observer, Response::QuorumFetch(fetch)) => {
                 let (ask, committed) = self.observer.on_response(now, fetch, out);
                 self.apply_committed(now, &committed, out);
+                if let Some(ask) = ask {
+                    self.ask(now, ask, Purpose::Observer, out);
+                }
+            }
+            (Purpose::Observer, Response::FetchSnapshot(fetch)) => {
+                let (ask, is_new) = self.observer.on_snapshot(now, fetch, out);
+                if is_new && self.published {
+                    self.publish_snapshot(now, out);
+                }
                 if let Some(ask) = ask {
                     self.ask(now, ask, Purpose::Observer, out);
                 }
@@ -319,19 +361,30 @@ impl Broker {
                 let ask = self.observer.fetch();
                 self.ask(now, ask, Purpose::Observer, out);
             }
-            Timer::LogRecovery => self.lifecycle.logs_recovered(now, out),
             Timer::IsrShrink => self.shrink_isrs(now, out),
             Timer::AlterPartition => self.send_proposals(now, out),
             Timer::FollowerFetch { leader } => self.run_fetcher(now, leader, out),
             Timer::DelayedFetch { id } => self.finish_fetch(id, out),
             Timer::DelayedProduce { id } => self.expire_produce(now, id, out),
+            Timer::LogRecovery
+            | Timer::WriteBack
+            | Timer::LogRetention
+            | Timer::LogFlush
+            | Timer::RecoveryPointCheckpoint
+            | Timer::DiskRead { .. } => self.on_storage_timer(now, &timer, out),
             Timer::HighWatermarkCheckpoint => {
+                if self.log_dir_fails(out) {
+                    return;
+                }
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
-            Timer::ControlledShutdown => out.exit(),
+            Timer::ControlledShutdown => {
+                self.flush_all(now, out);
+                out.exit();
+            }
             group => self.on_group_timer(now, &group, out),
         }
     }
@@ -346,6 +399,7 @@ impl Broker {
             self.purgatory.take_fetch(id);
             out.cancel_timer(Timer::DelayedFetch { id });
         }
+        self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
         for purpose in self.in_flight.disconnected(peer) {
             self.on_lost(now, purpose, out);
@@ -367,25 +421,13 @@ impl Broker {
     fn take_turn(&mut self, now: Instant, turn: Turn, out: &mut Effects) {
         match turn {
             Turn::None | Turn::Unfenced => {}
-            Turn::CaughtUp => {
-                self.publish_all(now, out);
-                out.set_timer(now + self.recovery_time(), Timer::LogRecovery);
+            Turn::CaughtUp => self.begin_recovery(now, out),
+            Turn::ShutDown => {
+                self.flush_all(now, out);
+                out.exit();
             }
-            Turn::ShutDown => out.exit(),
             Turn::NotController => self.observer.controller_lost(),
         }
-    }
-
-    /// How long the logs take to open. After a clean stop they are as they were left; after a crash every log is read
-    /// from its recovery point, at the speed of a disk.
-    fn recovery_time(&self) -> Duration {
-        const OPEN: Duration = Duration::millis(20);
-        const BYTES_PER_MICRO: u64 = 200;
-        if self.clean_shutdown {
-            return OPEN;
-        }
-        let bytes: u64 = self.replicas.values().map(|replica| replica.log().bytes()).sum();
-        OPEN + Duration::micros(bytes / BYTES_PER_MICRO)
     }
 
     fn checkpoint_high_watermarks(&mut self) {
@@ -406,12 +448,15 @@ impl Broker {
             high_watermarks: self.high_watermark_checkpoint,
             clean_shutdown,
             metadata: self.observer.into_log(),
+            files: self.storage.into_files(),
         }
     }
 
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -469,6 +514,10 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

@@ -41,8 +41,11 @@ pub enum MetadataRecord {
         isr: Option<Vec<BrokerId>>,
         leader: Option<Option<BrokerId>>,
         replicas: Option<Vec<BrokerId>>,
+        adding: Option<Vec<BrokerId>>,
+        removing: Option<Vec<BrokerId>>,
         elr: Option<Vec<BrokerId>>,
         last_known_elr: Option<Vec<BrokerId>>,
+        recovering: Option<bool>,
     },
     /// `ConfigRecord`: `None` removes the key.
     Config { resource: ConfigResource, key: Name, value: Option<Name> },
@@ -76,6 +79,23 @@ impl MetadataBatch {
     pub fn next_offset(&self) -> Offset {
         self.base_offset + self.records.len() as Offset
     }
+
+    /// About how many bytes it takes in Kafka's log: a batch's header, and a round figure for each record.
+    pub fn bytes(&self) -> u64 {
+        61 + self.records.iter().map(|record| if *record == MetadataRecord::NoOp { 10 } else { 80 }).sum::<u64>()
+    }
+}
+
+/// Which snapshot: the epoch of the last record it stands for, and the offset after it (`OffsetAndEpoch`).
+pub type SnapshotId = (LeaderEpoch, Offset);
+
+/// What the records before `end` have come to. Kafka writes it as records to a `.checkpoint` file (KIP-630); here it is
+/// the image itself.
+#[derive(Clone, Debug)]
+pub struct MetadataSnapshot {
+    pub epoch: LeaderEpoch,
+    pub end: Offset,
+    pub image: Rc<MetadataImage>,
 }
 
 /// A partition's state as the controller has it (Kafka's `PartitionRegistration`).
@@ -83,6 +103,10 @@ impl MetadataBatch {
 pub struct PartitionRegistration {
     /// In order of preference: the first is the preferred leader.
     pub replicas: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that are new.
+    pub adding: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that go at its end.
+    pub removing: Vec<BrokerId>,
     pub isr: Vec<BrokerId>,
     /// Eligible leader replicas (KIP-966): left the ISR while it was below `min.insync.replicas`, yet hold everything
     /// committed.
@@ -92,6 +116,15 @@ pub struct PartitionRegistration {
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
+    /// `LeaderRecoveryState`: elected uncleanly, and no ISR of its own since.
+    pub recovering: bool,
+}
+
+impl PartitionRegistration {
+    /// Whether a reassignment of this partition is under way (`PartitionReassignmentReplicas.isReassignmentInProgress`).
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
 }
 
 /// A broker as the controller has it (Kafka's `BrokerRegistration`).
@@ -136,6 +169,13 @@ impl MetadataImage {
     /// A partition's state, where there is such a partition.
     pub fn partition(&self, partition: TopicPartition) -> Option<&PartitionRegistration> {
         self.topics.get(&partition.topic)?.partitions.get(partition.partition as usize)
+    }
+
+    /// How many records a snapshot of it takes.
+    pub fn record_count(&self) -> u32 {
+        let partitions: u32 = self.topics.values().map(|topic| 1 + topic.partitions.len() as u32).sum();
+        let configs: u32 = self.configs.values().map(|config| config.len() as u32).sum();
+        self.brokers.len() as u32 + partitions + configs
     }
 
     /// A topic's id and state, by its name.
@@ -242,7 +282,20 @@ impl MetadataImage {
     }
 
     fn apply_partition_change(&mut self, partition: TopicPartition, record: &MetadataRecord) {
-        let MetadataRecord::PartitionChange { isr, leader, replicas, elr, last_known_elr, .. } = record else { return };
+        let MetadataRecord::PartitionChange {
+            isr,
+            leader,
+            replicas,
+            adding,
+            removing,
+            elr,
+            last_known_elr,
+            recovering,
+            ..
+        } = record
+        else {
+            return;
+        };
         let Some(topic) = self.topics.get_mut(&partition.topic) else { return };
         let Some(state) = Rc::make_mut(topic).partitions.get_mut(partition.partition as usize) else { return };
         let take = |field: &mut Vec<BrokerId>, change: &Option<Vec<BrokerId>>| {
@@ -252,12 +305,15 @@ impl MetadataImage {
         };
         take(&mut state.isr, isr);
         take(&mut state.replicas, replicas);
+        take(&mut state.adding, adding);
+        take(&mut state.removing, removing);
         take(&mut state.elr, elr);
         take(&mut state.last_known_elr, last_known_elr);
         if let Some(leader) = leader {
             state.leader = *leader;
             state.leader_epoch = LeaderEpoch(state.leader_epoch.0 + 1);
         }
+        state.recovering = recovering.unwrap_or(state.recovering);
         state.partition_epoch = PartitionEpoch(state.partition_epoch.0 + 1);
     }
 }

@@ -34,6 +34,8 @@ pub mod epochs;
 
 pub mod log;
 
+pub mod disk;
+
 pub mod replica;
 
 pub mod purgatory;
@@ -42,6 +44,7 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
+pub mod quota;
 
 pub mod controller;
 

@@ -7,11 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition};
+use crate::kafka::ids::{
+    BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
+};
 use crate::kafka::log::Log;
+use crate::kafka::quorum::Quorum;
+use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
 use crate::sim::trace::Stamped;
 use crate::time::Instant;
+
+mod quorum;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +39,14 @@ pub trait Witness {
     fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log>;
     /// Every broker there is.
     fn broker_ids(&self) -> Vec<BrokerId>;
+    /// A voter that runs.
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum>;
+    /// Every voter's metadata log, whether its process runs or not.
+    fn metadata_logs(&self) -> Vec<MetadataLog>;
     /// How a partition is called.
     fn name(&self, partition: TopicPartition) -> String;
+    /// The brokers that may come to lead this partition by a clean election.
+    fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId>;
     /// Whether a replica outside the ISR may lead this partition.
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
     /// Whether the cluster cuts logs off as Kafka once did, which loses committed records and lets logs diverge.
@@ -50,6 +62,9 @@ pub struct Checks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// Partitions whose last copy somebody took away.
     wiped: BTreeSet<TopicPartition>,
+    quorum: quorum::QuorumChecks,
+    /// Partitions of which a power failure took records from some replica.
+    unflushed: BTreeSet<TopicPartition>,
     violations: Vec<Violation>,
 }
 
@@ -68,6 +83,10 @@ impl Checks {
     /// Looks at what one event did.
     pub fn after_event(&mut self, facts: &[Stamped], world: &impl Witness) {
         for stamped in facts {
+            let voter = if let Some(Node::Controller(id)) = stamped.node { world.quorum(id) } else { None };
+            if let Some((name, what)) = self.quorum.after_fact(stamped, voter, || world.metadata_logs()) {
+                self.report(name, stamped, what);
+            }
             match &stamped.fact {
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
@@ -79,6 +98,11 @@ impl Checks {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
                     self.leader_high_watermark_monotonic(stamped, broker, *partition, world);
                     self.committed_on_every_isr_log(stamped, broker, *partition, world);
+                }
+                Fact::UnflushedLost { partition, .. } => self.unflushed_lost(*partition, world),
+                Fact::LeaderElected { partition, unclean: true, .. } if self.unflushed.contains(partition) => {
+                    // The last known leader may be the one that had lost its power.
+                    self.promise_is_void(*partition, world);
                 }
                 Fact::Truncated { partition, to, .. } => {
                     self.committed_survives_truncation(stamped, *partition, *to, world)
@@ -102,10 +126,30 @@ impl Checks {
         let others: Vec<BrokerId> = world.broker_ids().into_iter().filter(|id| *id != broker).collect();
         let is_elsewhere = |partition: TopicPartition, tip: Tip| {
             let mut logs = others.iter().filter_map(|id| world.log(*id, partition));
-            logs.any(|log| tip_at(log, tip.next_offset) == Some(tip))
+            logs.any(|log| holds(log, tip))
         };
         self.wiped.extend(self.committed.iter().filter(|(of, tip)| !is_elsewhere(**of, **tip)).map(|(of, _)| *of));
         self.committed.retain(|partition, _| !self.wiped.contains(partition));
+    }
+
+    /// A machine lost its power, and records that it had not flushed. Replication is to make up for that; where no other
+    /// replica that may lead has what was committed, nobody promised that it would be there afterwards.
+    fn unflushed_lost(&mut self, partition: TopicPartition, world: &impl Witness) {
+        self.unflushed.insert(partition);
+        let Some(tip) = self.committed.get(&partition).copied() else { return };
+        let mut logs = world.may_lead(partition).into_iter().filter_map(|id| world.log(id, partition));
+        if !logs.any(|log| holds(log, tip)) {
+            self.promise_is_void(partition, world);
+        }
+    }
+
+    fn promise_is_void(&mut self, partition: TopicPartition, world: &impl Witness) {
+        self.wiped.insert(partition);
+        self.committed.remove(&partition);
+        if world.name(partition).starts_with(OFFSETS_TOPIC) {
+            // Groups may have forgotten generations.
+            self.owners.clear();
+        }
     }
 
     /// Every broken promise so far.
@@ -176,7 +220,8 @@ impl Checks {
         let Some(tip) = tip_at(leader.log(), high_watermark) else { return };
         for id in leadership.isr().iter().filter(|id| **id != broker) {
             let Some(follower) = world.replica(*id, partition) else { continue };
-            if tip_at(follower.log(), high_watermark) != Some(tip) {
+            // What grew too old need not be there any more.
+            if follower.log().start() < high_watermark && tip_at(follower.log(), high_watermark) != Some(tip) {
                 let what = format!(
                     "{}: broker-{id} is in the ISR but its log does not agree with broker-{broker}'s up to {high_watermark}",
                     world.name(partition)
@@ -204,7 +249,7 @@ impl Checks {
             return;
         }
         let Some(leader) = world.replica(broker, partition) else { return };
-        if tip_at(leader.log(), tip.next_offset) != Some(tip) {
+        if !holds(leader.log(), tip) {
             let what = format!(
                 "{}: broker-{broker} leads without the committed records below {}; its log ends at {}",
                 world.name(partition),
@@ -227,11 +272,8 @@ impl Checks {
             return;
         }
         // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| tip_at(log, tip.next_offset) == Some(tip));
+        let somewhere =
+            world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).any(|log| holds(log, tip));
         if !somewhere {
             let what =
                 format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));
@@ -278,6 +320,11 @@ impl Checks {
             self.report("CommitsWithinLog", stamped, what);
         }
     }
+}
+
+/// Whether a log has this batch, or had it until it grew too old.
+fn holds(log: &Log, tip: Tip) -> bool {
+    log.start() >= tip.next_offset || tip_at(log, tip.next_offset) == Some(tip)
 }
 
 /// The batch that ends at or before `offset`, as evidence of everything up to there; `None` where the log is shorter.

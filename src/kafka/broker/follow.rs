@@ -94,11 +94,14 @@ impl Broker {
     /// Sends the next fetch to a leader, unless one is out or every partition waits.
     pub(super) fn run_fetcher(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
         self.ask_for_epoch_ends(now, leader, out);
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let Some(fetcher) = self.fetchers.get(&leader) else { return };
         if fetcher.in_flight {
             return;
         }
+        let throttled: Vec<TopicPartition> =
+            fetcher.partitions.keys().copied().filter(|partition| self.follower_throttles(*partition)).collect();
         let tells_epoch = self.truncation == TruncationRule::DivergingEpoch;
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
         let mut wanted = Vec::with_capacity(fetcher.partitions.len());
         let mut retry: Option<Instant> = None;
         for (partition, progress) in &mut fetcher.partitions {
@@ -111,6 +114,12 @@ impl Broker {
                 | Progress::Truncating(_)
                 | Progress::AwaitingEpochEnd
                 | Progress::AwaitingMetadata => continue,
+                _ if throttled.contains(partition) => {
+                    // With nothing else to ask for, Kafka's fetcher sleeps as after an error.
+                    let until = now + self.config.replica_fetch_backoff;
+                    retry = Some(retry.map_or(until, |earliest| earliest.min(until)));
+                    continue;
+                }
                 Progress::Fetching | Progress::BackingOff(_) => *progress = Progress::Fetching,
             }
             if let Some(replica) = self.replicas.get(partition) {
@@ -156,6 +165,7 @@ impl Broker {
             fetcher.in_flight = false;
         }
         for (answer, asked) in fetched.into_iter().zip(asked) {
+            self.record_fetched(&answer);
             self.process_fetched(now, leader, *asked, answer, out);
         }
         self.run_fetcher(now, leader, out);
@@ -189,7 +199,10 @@ impl Broker {
                 } else {
                     let before = replica.high_watermark();
                     replica.append_fetched(answer.batches, answer.high_watermark, out);
-                    if replica.high_watermark() > before {
+                    let advanced = replica.high_watermark() > before;
+                    self.follow_log_start(answer.partition, answer.log_start_offset, out);
+                    self.after_log_growth(now, answer.partition, out);
+                    if advanced {
                         // Consumers that read here may go on.
                         self.wake_fetches(answer.partition, out);
                     }
@@ -234,7 +247,7 @@ impl Broker {
                 OffsetSpec::Latest if offset >= replica.log().end() => {
                     return self.ask_leader(now, LeaderOffset { spec: OffsetSpec::Earliest, ..asked }, out);
                 }
-                OffsetSpec::Latest => {
+                OffsetSpec::Latest | OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp => {
                     *progress = Progress::Fetching;
                     replica.truncate(offset, out);
                 }
