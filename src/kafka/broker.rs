@@ -13,6 +13,7 @@ mod follow;
 mod groups;
 mod isr;
 mod produce;
+mod producer_ids;
 mod publish;
 mod replicas;
 mod settings;
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use self::follow::{AskedFor, Fetcher, LeaderOffset};
+use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
@@ -105,9 +107,9 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
-    truncation: TruncationRule,
     /// What its process was started with: dynamic settings go before it.
     static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -128,6 +130,7 @@ pub struct Broker {
     proposals_in_flight: bool,
     /// The leader and partition epochs that the proposals under way speak of.
     proposed_at: BTreeMap<TopicPartition, (LeaderEpoch, PartitionEpoch)>,
+    producer_ids: ProducerIds,
     /// Topics asked of the controller.
     creating: BTreeSet<Name>,
     /// Requests of clients for the controller, while none is known.
@@ -143,6 +146,7 @@ enum Purpose {
     FollowerListOffsets(LeaderOffset),
     FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
     AlterPartition,
+    AllocateProducerIds,
     CreateTopic { name: Name },
     Forward { client: Node, correlation_id: u32, request: Box<Request> },
 }
@@ -179,6 +183,7 @@ impl Broker {
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
             static_config: Rc::new(config.clone()),
@@ -222,6 +227,7 @@ impl Broker {
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
@@ -237,10 +243,11 @@ impl Broker {
             Request::Produce(produce) => self.on_produce(now, from, correlation_id, produce, out),
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
-            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
+            Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
@@ -266,6 +273,7 @@ impl Broker {
             | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
+            | Request::AllocateProducerIds(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
         }
     }
@@ -306,6 +314,9 @@ impl Broker {
                 self.on_leader_offset(now, asked, &listed, out);
             }
             (Purpose::AlterPartition, Response::AlterPartition(altered)) => self.on_alter_partition(now, altered, out),
+            (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
+                self.on_producer_ids(now, &allocated);
+            }
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -339,6 +350,7 @@ impl Broker {
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
             Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -379,6 +391,7 @@ impl Broker {
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
+            Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
             Timer::ControlledShutdown => {
@@ -433,6 +446,19 @@ impl Broker {
     fn checkpoint_high_watermarks(&mut self) {
         let now = self.replicas.iter().map(|(partition, replica)| (partition, replica.high_watermark()));
         self.high_watermark_checkpoint.extend(now);
+    }
+
+    /// On [`Timer::ProducerIdExpiry`] (`UnifiedLog`'s "PeriodicProducerExpirationCheck").
+    fn expire_producers(&mut self, now: Instant, out: &mut Effects) {
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
+        let (now_ms, expiration) = (now.timestamp_ms(), self.config.producer_id_expiration);
+        let concerned = self.replicas.iter().filter(|(_, replica)| replica.producers().has_expired(now_ms, expiration));
+        let concerned: Vec<TopicPartition> = concerned.map(|(partition, _)| partition).collect();
+        for partition in concerned {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.expire_producers(now, expiration);
+            }
+        }
     }
 
     /// What is on disk when the process ends. A clean stop writes the high watermarks, and that it was clean.

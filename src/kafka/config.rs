@@ -304,7 +304,7 @@ settings! {
         max_block: Duration = "max.block.ms", "60000", [0, ANY], "[0,...]", "how long send() may block on the buffer or on metadata.";
         max_request_size: u32 = "max.request.size", "1048576", [0, ANY], "[0,...]", "largest request, and largest record.";
         max_in_flight_requests: u32 = "max.in.flight.requests.per.connection", "5", [1, ANY], "[1,...]", "unanswered requests per broker.";
-        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "keeps retried batches in order; producer ids, by which a broker recognises a retry, are not modelled yet.";
+        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "numbers the records, so that a retried batch is not written twice nor out of order; needs acks=all and at most 5 requests in flight.";
         retries: u32 = "retries", "2147483647", [0, 2_147_483_647], "[0,...,2147483647]", "how often a batch is sent again; bounded by delivery.timeout.ms in practice.";
         delivery_timeout: Duration = "delivery.timeout.ms", "120000", [0, ANY], "[0,...]", "from send() to success or failure, retries included.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
@@ -365,6 +365,8 @@ settings! {
         replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
         replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
         high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
+        producer_id_expiration: Duration = "producer.id.expiration.ms", "86400000", [1, ANY], "[1,...]", "a producer that writes nothing to a partition for this long is forgotten there.";
+        producer_id_expiration_check_interval: Duration = "producer.id.expiration.check.interval.ms", "600000", [1, ANY], "[1,...]", "how often that is looked for.";
         listeners: Listeners = "listeners", "PLAINTEXT://:9092", [0, ANY], "[PLAINTEXT://:9092, SSL://:9092]", "whether connections are encrypted; SSL rules out zero-copy: each byte of an answer passes through the process.";
         log_segment_bytes: u32 = "log.segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size, where the topic says nothing.";
         log_retention_hours: u64 = "log.retention.hours", "168", [0, ANY], "[0,...]", "segments older than this are deleted, where the topic says nothing.";

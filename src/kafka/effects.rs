@@ -79,6 +79,8 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// Look for producers that have been silent for long.
+    ProducerIdExpiry,
     /// The operating system looks for old dirty pages.
     WriteBack,
     /// Look for segments that need not be kept.
@@ -154,6 +156,7 @@ impl Timer {
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ProducerIdExpiry => "producer.id.expiration.check.interval.ms",
             Self::LogRetention => "log.retention.check.interval.ms",
             Self::LogFlush => "log.flush.scheduler.interval.ms",
             Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",

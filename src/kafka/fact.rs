@@ -248,7 +248,7 @@ pub enum Fact {
     },
 
     // Idempotent producing
-    /// InitProducerId was answered: batches carry this id from here on.
+    /// InitProducerId was answered, or the producer bumped its epoch by itself: batches carry these from here on.
     ProducerIdAssigned {
         producer_id: i64,
         producer_epoch: i16,

@@ -89,6 +89,8 @@ apis! {
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
+    /// An idempotent producer asks any broker for an id.
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = 22;
     /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
@@ -115,6 +117,8 @@ apis! {
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
+    /// A broker asks the controller for a block of producer ids.
+    AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -145,6 +149,32 @@ pub struct PartitionProduceResponse {
     pub base_offset: Offset,
     pub log_start_offset: Offset,
     pub current_leader: CurrentLeader,
+}
+
+/// Without a transactional id: a new producer id, at epoch 0, whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdRequest {}
+
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdResponse {
+    pub error: ErrorCode,
+    /// -1 with an error, and so is the epoch.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsRequest {
+    pub broker: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsResponse {
+    pub error: ErrorCode,
+    /// The first id of the block; -1 with an error.
+    pub producer_id_start: i64,
+    pub producer_id_len: i32,
 }
 
 #[derive(Clone, Debug)]

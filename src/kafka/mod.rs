@@ -34,6 +34,8 @@ pub mod epochs;
 
 pub mod log;
 
+pub mod producer_state;
+
 pub mod disk;
 
 pub mod replica;

@@ -10,7 +10,9 @@
 //! follower's last record; the leader answers with the place where the logs part, and the follower cuts its log there
 //! (KIP-101, KIP-279, KIP-595).
 //!
-//! What we leave out: transactions (the last stable offset is the high watermark), log directories.
+//! What the log tells of its producers is kept beside it ([`ProducerState`]).
+//!
+//! What we leave out: log directories.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -23,6 +25,7 @@ use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Top
 use super::log::Log;
 use super::message::CurrentLeader;
 use super::metadata::PartitionRegistration;
+use super::producer_state::{AppendOrigin, ProducerState};
 use super::record::Batch;
 use crate::time::{Duration, Instant};
 
@@ -31,6 +34,7 @@ use crate::time::{Duration, Instant};
 pub struct Replica {
     partition: TopicPartition,
     log: Log,
+    producers: ProducerState,
     high_watermark: Offset,
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
@@ -136,6 +140,7 @@ impl Replica {
         let high_watermark = checkpointed_high_watermark.clamp(log.start(), log.end());
         Self {
             partition,
+            producers: ProducerState::of_log(log.batches(), high_watermark),
             log,
             high_watermark,
             leader_epoch: LeaderEpoch(-1),
@@ -168,9 +173,24 @@ impl Replica {
         self.high_watermark
     }
 
-    /// The end of what a read_committed consumer may see.
+    /// The end of what a read_committed consumer may see: no further than the first open transaction.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        self.producers.first_unstable_offset().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// What is known of the producers that wrote here.
+    pub fn producers(&self) -> &ProducerState {
+        &self.producers
+    }
+
+    /// After a clean stop: what the snapshot written then would give back.
+    pub fn reload_producers(&mut self, now: Instant, expiration: Duration) {
+        self.producers.reload(self.log.start()..self.log.end(), now.timestamp_ms(), expiration);
+    }
+
+    /// Forgets producers that have been silent for `producer.id.expiration.ms`.
+    pub fn expire_producers(&mut self, now: Instant, expiration: Duration) {
+        self.producers.remove_expired(now.timestamp_ms(), expiration);
     }
 
     pub fn leader_epoch(&self) -> LeaderEpoch {
@@ -283,9 +303,22 @@ impl Replica {
         }
     }
 
-    /// Appends a client's batch (`Partition.appendRecordsToLeader`). Returns its first offset.
+    /// Appends a client's batch (`Partition.appendRecordsToLeader`). Returns its first offset; that of a batch which is
+    /// here already is the one it got then.
     pub fn append_as_leader(
         &mut self,
+        now: Instant,
+        batch: Batch,
+        require_min_isr: bool,
+        out: &mut Effects,
+    ) -> Result<Offset, ErrorCode> {
+        self.append_from(AppendOrigin::Client, now, batch, require_min_isr, out)
+    }
+
+    /// Appends what a client or a transaction coordinator sent.
+    pub fn append_from(
+        &mut self,
+        origin: AppendOrigin,
         now: Instant,
         mut batch: Batch,
         require_min_isr: bool,
@@ -302,11 +335,22 @@ impl Replica {
         if !batch.crc_is_valid() {
             return Err(ErrorCode::CorruptMessage);
         }
+        if batch.is_control() && origin == AppendOrigin::Client {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        if batch.has_producer_id()
+            && let Some(base_offset) = self.check_producer(origin, &batch, out)?
+        {
+            return Ok(base_offset);
+        }
         if self.config.timestamp_type == TimestampType::LogAppendTime {
             batch = batch.with_log_append_time(now.timestamp_ms());
         }
         let (count, bytes, origin) = (batch.record_count as u32, batch.size() as u32, batch.origin);
         let base_offset = self.log.append_as_leader(batch, self.leader_epoch);
+        if let Some(batch) = self.log.batches().next_back() {
+            self.producers.append(batch);
+        }
         out.note(Fact::Appended {
             partition: self.partition,
             base_offset,
@@ -317,6 +361,30 @@ impl Replica {
             origin,
         });
         Ok(base_offset)
+    }
+
+    /// Holds a batch against what is known of its producer (`UnifiedLog.analyzeAndValidateProducerState`). `Some` is the
+    /// first offset of a batch that is in the log already.
+    fn check_producer(
+        &self,
+        origin: AppendOrigin,
+        batch: &Batch,
+        out: &mut Effects,
+    ) -> Result<Option<Offset>, ErrorCode> {
+        let partition = self.partition;
+        if origin == AppendOrigin::Client
+            && let Some(known) = self.producers.find_duplicate(batch)
+        {
+            let base_offset = known.first_offset();
+            out.note(Fact::DuplicateBatch { partition, base_offset, origin: batch.origin });
+            return Ok(Some(base_offset));
+        }
+        self.producers.check(batch, origin).map(|()| None).map_err(|refusal| {
+            let (producer_id, found) = (batch.producer_id, batch.base_sequence);
+            let (expected, error) = (refusal.expected, refusal.error);
+            out.note(Fact::SequenceRefused { partition, producer_id, expected, found, error });
+            error
+        })
     }
 
     /// Checks a request's leader epoch, then that this replica leads.
@@ -419,6 +487,7 @@ impl Replica {
             return false;
         };
         let from = mem::replace(&mut self.high_watermark, to);
+        self.producers.high_watermark_moved(to);
         out.note(Fact::HighWatermark { partition: self.partition, from, to, leader: true });
         true
     }
@@ -512,6 +581,7 @@ impl Replica {
                 leader: false,
                 origin: batch.origin,
             });
+            self.producers.append(&batch);
             self.log.append_as_follower(batch);
         }
         let to = leader_high_watermark.min(self.log.end()).max(self.log.start());
@@ -520,6 +590,7 @@ impl Replica {
 
     fn set_follower_high_watermark(&mut self, to: Offset, out: &mut Effects) {
         let from = mem::replace(&mut self.high_watermark, to);
+        self.producers.high_watermark_moved(to);
         if from != to {
             out.note(Fact::HighWatermark { partition: self.partition, from, to, leader: false });
         }
@@ -542,6 +613,7 @@ impl Replica {
     pub fn truncate_fully_and_start_at(&mut self, start: Offset, out: &mut Effects) {
         let from = self.log.end();
         self.log.truncate_fully_and_start_at(start);
+        self.producers = ProducerState::default();
         out.note(Fact::Truncated { partition: self.partition, from, to: start });
         self.set_follower_high_watermark(start, out);
     }
@@ -551,10 +623,22 @@ impl Replica {
         let from = self.log.end();
         let end = self.log.truncate_to(to);
         if end < from {
+            self.reread_producers(end);
             out.note(Fact::Truncated { partition: self.partition, from, to: end });
         }
         if self.high_watermark > end {
             self.set_follower_high_watermark(end, out);
+        }
+    }
+}
+
+impl Replica {
+    /// What the records that were cut off told is forgotten; what those producers wrote before is read again.
+    fn reread_producers(&mut self, end: Offset) {
+        let cut = self.producers.truncate(end);
+        if !cut.is_empty() {
+            let theirs = self.log.batches().filter(|batch| cut.contains(&batch.producer_id));
+            theirs.for_each(|batch| self.producers.append(batch));
         }
     }
 }

@@ -669,13 +669,13 @@ impl Witness for World {
         self.names.partition(partition)
     }
 
-    fn truncates_as_of_old(&self) -> bool {
-        !self.scenario.truncation.is_safe()
-    }
-
     fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId> {
         let registration = self.image().and_then(|image| image.partition(partition));
         registration.into_iter().flat_map(|known| known.isr.iter().chain(&known.elr)).copied().collect()
+    }
+
+    fn truncates_as_of_old(&self) -> bool {
+        !self.scenario.truncation.is_safe()
     }
 
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {

@@ -100,8 +100,8 @@ impl Broker {
         }
         let throttled: Vec<TopicPartition> =
             fetcher.partitions.keys().copied().filter(|partition| self.follower_throttles(*partition)).collect();
-        let tells_epoch = self.truncation == TruncationRule::DivergingEpoch;
         let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let tells_epoch = self.truncation == TruncationRule::DivergingEpoch;
         let mut wanted = Vec::with_capacity(fetcher.partitions.len());
         let mut retry: Option<Instant> = None;
         for (partition, progress) in &mut fetcher.partitions {
@@ -199,10 +199,10 @@ impl Broker {
                 } else {
                     let before = replica.high_watermark();
                     replica.append_fetched(answer.batches, answer.high_watermark, out);
-                    let advanced = replica.high_watermark() > before;
+                    let rose = replica.high_watermark() > before;
                     self.follow_log_start(answer.partition, answer.log_start_offset, out);
                     self.after_log_growth(now, answer.partition, out);
-                    if advanced {
+                    if rose {
                         // Consumers that read here may go on.
                         self.wake_fetches(answer.partition, out);
                     }

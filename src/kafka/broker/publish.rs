@@ -94,6 +94,9 @@ impl Broker {
             let log = self.unopened.remove(&partition).unwrap_or_default();
             let checkpoint = self.high_watermark_checkpoint.get(&partition).copied().unwrap_or_default();
             let mut replica = Replica::open(partition, log, checkpoint);
+            if self.clean_shutdown {
+                replica.reload_producers(now, self.config.producer_id_expiration);
+            }
             let config = self.topic_config(partition.topic);
             replica.log_mut().set_limits(segment_limits(&config));
             replica.set_config(config);
