@@ -139,7 +139,7 @@ enum Purpose {
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
         let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
-        let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
+        let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
             let registration = observer.image().brokers.get(&id);
@@ -200,7 +200,7 @@ impl Broker {
         if self.lifecycle.phase() == Phase::Running {
             self.publish_all(now, out);
         }
-        let ask = self.observer.fetch();
+        let ask = self.observer.start(now);
         self.ask(now, ask, Purpose::Observer, out);
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
@@ -226,6 +226,7 @@ impl Broker {
             | Request::ElectLeaders(_)
             | Request::AlterPartitionReassignments(_)
             | Request::ListPartitionReassignments(_)
+            | Request::DescribeQuorum(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -237,6 +238,10 @@ impl Broker {
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             Request::AlterPartition(_)
+            | Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
@@ -248,6 +253,15 @@ impl Broker {
             (Purpose::Observer, Response::QuorumFetch(fetch)) => {
                 let (ask, committed) = self.observer.on_response(now, fetch, out);
                 self.apply_committed(now, &committed, out);
+                if let Some(ask) = ask {
+                    self.ask(now, ask, Purpose::Observer, out);
+                }
+            }
+            (Purpose::Observer, Response::FetchSnapshot(fetch)) => {
+                let (ask, is_new) = self.observer.on_snapshot(now, fetch, out);
+                if is_new && self.published {
+                    self.publish_snapshot(now, out);
+                }
                 if let Some(ask) = ask {
                     self.ask(now, ask, Purpose::Observer, out);
                 }
@@ -476,6 +490,7 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
         Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
         Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

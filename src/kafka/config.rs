@@ -276,6 +276,8 @@ settings! {
         retries: u32 = "retries", "2147483647", [0, 2_147_483_647], "[0,...,2147483647]", "how often a batch is sent again; bounded by delivery.timeout.ms in practice.";
         delivery_timeout: Duration = "delivery.timeout.ms", "120000", [0, ANY], "[0,...]", "from send() to success or failure, retries included.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry; doubles with each, give or take 20 %.";
         retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
         metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
@@ -304,6 +306,8 @@ settings! {
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
         client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry.";
         retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
         metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
@@ -341,10 +345,17 @@ settings! {
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
+        quorum_election_timeout: Duration = "controller.quorum.election.timeout.ms", "1000", [1, ANY], "[1,...]", "a voter without a leader waits this long, and up to twice as long, before it stands for election.";
+        quorum_election_backoff_max: Duration = "controller.quorum.election.backoff.max.ms", "1000", [0, ANY], "[0,...]", "the last of the successors a resigning leader names waits this long before it stands.";
         quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
         quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
         quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";
+        metadata_snapshot_bytes: u64 = "metadata.log.max.record.bytes.between.snapshots", "20971520", [1, ANY], "[1,...]", "a snapshot of the metadata log is taken after so many bytes of records.";
+        metadata_snapshot_interval: Duration = "metadata.log.max.snapshot.interval.ms", "3600000", [0, ANY], "[0,...]", "a snapshot of the metadata log is taken after this long; 0: never.";
+        metadata_max_retention_bytes: u64 = "metadata.max.retention.bytes", "104857600", [0, ANY], "[0,...]", "records before the latest snapshot are deleted when the metadata log is larger than this.";
         metadata_max_idle_interval: Duration = "metadata.max.idle.interval.ms", "500", [0, ANY], "[0,...]", "an idle active controller writes a no-op record this often.";
     }
 }

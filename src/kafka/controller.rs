@@ -16,7 +16,7 @@
 //! `unclean.leader.election.interval.ms`, and at once when that setting changes, leaderless partitions of topics that allow
 //! it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks, DescribeQuorum.
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks.
 
 use std::collections::BTreeMap;
 
@@ -54,6 +54,8 @@ use decision::Decision;
 use heartbeats::BrokerControlState;
 use partition_change::{ChangeRequest, Election};
 
+/// The stream of random numbers for election timeouts.
+const ELECTION_STREAM: u64 = 595;
 /// Most elections of one balance pass (`MAX_ELECTIONS_PER_IMBALANCE`).
 const MAX_ELECTIONS: usize = 1000;
 
@@ -106,34 +108,50 @@ impl Controller {
         disk: ControllerDisk,
         rng: Rng,
     ) -> Self {
-        let quorum = Quorum::new(id, voters, &config, disk);
+        // The draws for elections are its own: how many there are must not move where topics are placed.
+        let quorum = Quorum::new(id, voters, &config, disk, Rng::new(rng.clone().next_u64(), ELECTION_STREAM));
         let cluster = Cluster::new(config, bootstrap.eligible_leader_replicas);
         Self { id, quorum, cluster, bootstrap, rng, active: false, waiting: BTreeMap::new() }
     }
 
-    /// One thing happens to the controller.
+    /// The run begins with the cluster up: the quorum has a leader already ([`Quorum::settle`]).
+    pub fn settle(&mut self) {
+        self.quorum.settle();
+    }
+
+    /// One thing happens to the controller. What is due comes first: a leader that slept too long must find out before
+    /// it takes others' silence for death.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if matches!(input, Input::Start) {
+            self.quorum.start(now, out);
+        } else {
+            self.quorum.poll(now, out);
+            self.follow_quorum(now, out);
+            self.take(now, input, out);
+            self.quorum.poll(now, out);
+        }
+        self.follow_quorum(now, out);
+        if self.quorum.may_exit() {
+            out.exit();
+        }
+    }
+
+    fn take(&mut self, now: Instant, input: Input, out: &mut Effects) {
         match input {
-            Input::Start => self.quorum.start(now, out),
+            Input::Start => {}
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
                 self.on_request(now, from, correlation_id, &request, out);
             }
             Input::Message { message: Message::Response { correlation_id, response }, .. } => {
-                if let Response::QuorumFetch(response) = response {
-                    self.quorum.on_response(now, correlation_id, response, out);
-                }
+                self.quorum.on_response(now, correlation_id, response, out);
             }
             Input::Timer(timer) => self.on_timer(now, timer, out),
             Input::Disconnected { peer } => {
                 self.waiting.values_mut().for_each(|replies| replies.retain(|reply| reply.to != peer));
                 self.quorum.on_disconnected(now, peer, out);
             }
-            Input::Shutdown => {
-                self.quorum.flush(out);
-                out.exit();
-            }
+            Input::Shutdown => self.quorum.shut_down(now, out),
         }
-        self.follow_quorum(now, out);
     }
 
     /// What survives a crash.
@@ -161,12 +179,9 @@ impl Controller {
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: &Request, out: &mut Effects) {
-        if let Request::QuorumFetch(fetch) = request {
-            return self.quorum.on_fetch(now, from, correlation_id, fetch, out);
+        if Quorum::answers(request) {
+            return self.quorum.on_request(now, from, correlation_id, request, out);
         }
-        // A leader that slept too long must find out before it takes others' silence for death.
-        self.quorum.check_quorum(now, out);
-        self.follow_quorum(now, out);
         let decision = if self.active { self.decide(now, request, out) } else { not_controller(request) };
         let Some(Decision { records, response }) = decision else { return out.close_connection(from) };
         self.write(now, records, None, out);
@@ -220,9 +235,10 @@ impl Controller {
 
     fn on_timer(&mut self, now: Instant, timer: Timer, out: &mut Effects) {
         match timer {
-            Timer::AppendLinger => self.quorum.flush(out),
+            Timer::AppendLinger => self.quorum.flush(now, out),
             Timer::QuorumFetchWait { replica } => self.quorum.end_wait(replica, out),
-            Timer::QuorumFetch => self.quorum.retry_fetch(now, out),
+            // Nobody takes over: it stops all the same.
+            Timer::ControlledShutdown => out.exit(),
             Timer::RequestTimeouts => self.quorum.on_request_timeouts(now, out),
             Timer::NoOp | Timer::BrokerSessions | Timer::LeaderImbalance | Timer::UncleanElections => {
                 self.on_periodic(now, timer, out)
@@ -232,8 +248,6 @@ impl Controller {
     }
 
     fn on_periodic(&mut self, now: Instant, timer: Timer, out: &mut Effects) {
-        self.quorum.check_quorum(now, out);
-        self.follow_quorum(now, out);
         if !self.active {
             return;
         }
@@ -337,8 +351,7 @@ impl Controller {
             self.stand_by(out);
         }
         if !self.active {
-            let to = if self.quorum.is_leader() { self.quorum.log().end() } else { self.quorum.high_watermark() };
-            self.catch_up(to);
+            self.catch_up();
             if self.quorum.is_established() {
                 self.activate(now, out);
             }
@@ -346,10 +359,17 @@ impl Controller {
         self.answer_committed(out);
     }
 
-    /// Applies what others decided, or this controller before it was started anew.
-    fn catch_up(&mut self, to: Offset) {
+    /// Applies what others decided, or this controller before it was started anew; only what is committed. Where the log
+    /// does not begin early enough, its snapshot is what there is to begin with.
+    fn catch_up(&mut self) {
+        let to = self.quorum.high_watermark();
         if to <= self.cluster.image.next_offset {
             return;
+        }
+        if let Some(snapshot) =
+            self.quorum.log().snapshot().filter(|_| self.cluster.image.next_offset < self.quorum.log().start())
+        {
+            self.cluster.load((*snapshot.image).clone());
         }
         for batch in self.quorum.log().read(self.cluster.image.next_offset, to) {
             batch.records.iter().for_each(|record| self.cluster.apply(record));
@@ -390,8 +410,13 @@ impl Controller {
         config.into_iter().map(record).collect()
     }
 
+    /// Lays the work down. What it decided and did not get committed is forgotten (`QuorumController.renounce`): it
+    /// begins again with its snapshot and what is committed of its log.
     fn stand_by(&mut self, out: &mut Effects) {
         self.active = false;
+        if self.cluster.image.next_offset > self.quorum.high_watermark() {
+            self.cluster.load(MetadataImage::default());
+        }
         for timer in PERIODIC {
             out.cancel_timer(timer);
         }

@@ -47,13 +47,21 @@ pub enum Timer {
     LeaderImbalance,
     /// Look for leaderless partitions that may have an unclean leader.
     UncleanElections,
+    /// A voter that knows no leader stands for election, or its election has come to nothing.
+    Election,
+    /// A voter has not heard from the leader for too long.
+    QuorumFetchTimeout,
+    /// The quorum's leader has not been fetched from by a majority for too long.
+    CheckQuorum,
+    /// The quorum's leader tells voters that do not fetch of itself again.
+    BeginQuorumEpoch,
 
     // Controllers and brokers
-    /// Fetch the metadata log again.
+    /// Fetch the metadata log again, or ask a voter that did not answer.
     QuorumFetch,
 
     // Broker
-    /// The controller does not let the broker stop.
+    /// The controller does not let the broker stop; or no other voter takes over from a controller that stops.
     ControlledShutdown,
     /// The logs have been read after a start.
     LogRecovery,
@@ -119,6 +127,10 @@ impl Timer {
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",
             Self::AppendLinger => "controller.quorum.append.linger.ms",
+            Self::Election => "controller.quorum.election.timeout.ms",
+            Self::QuorumFetchTimeout | Self::CheckQuorum | Self::BeginQuorumEpoch => {
+                "controller.quorum.fetch.timeout.ms"
+            }
             Self::LeaderImbalance => "leader.imbalance.check.interval.seconds",
             Self::UncleanElections => "unclean.leader.election.interval.ms",
             Self::BrokerHeartbeat => "broker.heartbeat.interval.ms",

@@ -143,6 +143,8 @@ errors! {
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// Stale partition epoch.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION", false;
+    /// The snapshot asked for is not here (any more).
+    SnapshotNotFound = 98, "SNAPSHOT_NOT_FOUND", false;
     /// Topic id not hosted here.
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID", true;
     /// Broker id alive elsewhere.

@@ -12,7 +12,7 @@ use super::ids::{
     BrokerEpoch, BrokerId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, PartitionEpoch, TopicId,
     TopicPartition,
 };
-use super::metadata::MetadataBatch;
+use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
@@ -98,6 +98,15 @@ apis! {
     /// Partitions are to move to other brokers.
     AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse) = 45;
     ListPartitionReassignments(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse) = 46;
+    /// A voter that wants to lead asks the others, first without obligation (KIP-996).
+    Vote(VoteRequest, VoteResponse) = 52;
+    /// A new leader of the quorum tells the other voters.
+    BeginQuorumEpoch(BeginQuorumEpochRequest, QuorumEpochResponse) = 53;
+    /// A leader that resigns asks the other voters to elect another.
+    EndQuorumEpoch(EndQuorumEpochRequest, QuorumEpochResponse) = 54;
+    DescribeQuorum(DescribeQuorumRequest, DescribeQuorumResponse) = 55;
+    /// A snapshot of the metadata log. Kafka sends it in pieces of up to 8 MiB; here it is one message of that size.
+    FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
     /// A leader proposes an ISR to the controller.
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
@@ -695,6 +704,8 @@ pub struct QuorumFetchRequest {
     pub epoch: LeaderEpoch,
     pub fetch_offset: Offset,
     pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// What the sender knows, so that the leader can tell news at once (KIP-1166); -1 where it knows nothing.
+    pub high_watermark: Offset,
     pub max_wait: Duration,
 }
 
@@ -704,9 +715,94 @@ pub struct QuorumFetchResponse {
     /// The leader that the answering voter knows of.
     pub leader: Option<ControllerId>,
     pub epoch: LeaderEpoch,
+    /// -1 until a record of the leader's own epoch is committed.
     pub high_watermark: Offset,
     pub diverging_epoch: Option<(LeaderEpoch, Offset)>,
+    /// The sender lacks records that are no longer in the log: it is to fetch this snapshot first.
+    pub snapshot_id: Option<SnapshotId>,
     pub batches: Vec<MetadataBatch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct VoteRequest {
+    pub candidate: ControllerId,
+    /// The candidate's epoch; for a pre-vote the one before it.
+    pub epoch: LeaderEpoch,
+    pub last_epoch: LeaderEpoch,
+    pub last_offset: Offset,
+    pub pre_vote: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct VoteResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub vote_granted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BeginQuorumEpochRequest {
+    pub leader: ControllerId,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct EndQuorumEpochRequest {
+    pub leader: ControllerId,
+    pub epoch: LeaderEpoch,
+    /// The voter with the longest log first.
+    pub preferred_successors: Vec<ControllerId>,
+}
+
+/// The answer to BeginQuorumEpoch and to EndQuorumEpoch.
+#[derive(Clone, Copy, Debug)]
+pub struct QuorumEpochResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct FetchSnapshotRequest {
+    /// A voter or, as observer, a broker.
+    pub replica: Node,
+    pub epoch: LeaderEpoch,
+    pub snapshot_id: SnapshotId,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchSnapshotResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub snapshot: Option<MetadataSnapshot>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeQuorumRequest {}
+
+#[derive(Clone, Debug)]
+pub struct DescribeQuorumResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    /// The leader is one of them.
+    pub voters: Vec<QuorumReplica>,
+    pub observers: Vec<QuorumReplica>,
+}
+
+/// A copy of the metadata log as the leader of the quorum sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct QuorumReplica {
+    pub replica: Node,
+    /// -1 where it is not known.
+    pub log_end: Offset,
+    /// Milliseconds of the wall clock; -1 where it has not fetched.
+    pub last_fetch_timestamp: i64,
+    /// When it had everything that the leader had then.
+    pub last_caught_up_timestamp: i64,
 }
 
 impl Message {
@@ -754,6 +850,9 @@ impl Message {
                     metadata.topics.iter().map(|topic| 40 + entries(topic.partitions.len())).sum()
                 }
                 Response::QuorumFetch(fetch) => fetch.batches.iter().map(|batch| entries(batch.records.len())).sum(),
+                Response::FetchSnapshot(fetch) => {
+                    fetch.snapshot.as_ref().map_or(0, |snapshot| entries(snapshot.image.record_count() as usize))
+                }
                 Response::JoinGroup(join) => entries(join.members.len()),
                 _ => ENTRY,
             },

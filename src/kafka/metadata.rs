@@ -79,6 +79,23 @@ impl MetadataBatch {
     pub fn next_offset(&self) -> Offset {
         self.base_offset + self.records.len() as Offset
     }
+
+    /// About how many bytes it takes in Kafka's log: a batch's header, and a round figure for each record.
+    pub fn bytes(&self) -> u64 {
+        61 + self.records.iter().map(|record| if *record == MetadataRecord::NoOp { 10 } else { 80 }).sum::<u64>()
+    }
+}
+
+/// Which snapshot: the epoch of the last record it stands for, and the offset after it (`OffsetAndEpoch`).
+pub type SnapshotId = (LeaderEpoch, Offset);
+
+/// What the records before `end` have come to. Kafka writes it as records to a `.checkpoint` file (KIP-630); here it is
+/// the image itself.
+#[derive(Clone, Debug)]
+pub struct MetadataSnapshot {
+    pub epoch: LeaderEpoch,
+    pub end: Offset,
+    pub image: Rc<MetadataImage>,
 }
 
 /// A partition's state as the controller has it (Kafka's `PartitionRegistration`).
@@ -152,6 +169,13 @@ impl MetadataImage {
     /// A partition's state, where there is such a partition.
     pub fn partition(&self, partition: TopicPartition) -> Option<&PartitionRegistration> {
         self.topics.get(&partition.topic)?.partitions.get(partition.partition as usize)
+    }
+
+    /// How many records a snapshot of it takes.
+    pub fn record_count(&self) -> u32 {
+        let partitions: u32 = self.topics.values().map(|topic| 1 + topic.partitions.len() as u32).sum();
+        let configs: u32 = self.configs.values().map(|config| config.len() as u32).sum();
+        self.brokers.len() as u32 + partitions + configs
     }
 
     /// A topic's id and state, by its name.

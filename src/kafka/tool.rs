@@ -15,6 +15,7 @@ mod json;
 mod options;
 mod print;
 mod produce;
+mod quorum;
 mod reassign;
 mod topics;
 
@@ -106,6 +107,7 @@ enum Talk {
     Groups(groups::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
+    Quorum(quorum::Talk),
     Print(String),
 }
 
@@ -119,6 +121,7 @@ impl Talk {
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
             Job::Produce(job) => Self::Produce(produce::Talk::new(job.clone())),
             Job::Consume(job) => Self::Consume(consume::Talk::new(job.clone())),
+            Job::Quorum(job) => Self::Quorum(quorum::Talk::new(*job)),
             Job::Print(text) => Self::Print(text.clone()),
         }
     }
@@ -132,6 +135,7 @@ impl Talk {
             Self::Groups(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
+            Self::Quorum(talk) => talk.next(),
             Self::Print(text) => {
                 paper.text.push_str(text);
                 Next::Finish
@@ -148,6 +152,7 @@ impl Talk {
             Self::Groups(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
+            Self::Quorum(talk) => talk.answer(now, response, paper),
             Self::Print(_) => Verdict::GoOn,
         }
     }
@@ -158,7 +163,8 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::Configs(_) | Self::Elect(_) | Self::Reassign(_) | Self::Print(_) => {}
+            Self::Topics(_) | Self::Quorum(_) | Self::Print(_) => {}
+            Self::Configs(_) | Self::Elect(_) | Self::Reassign(_) => {}
         }
     }
 
@@ -171,6 +177,7 @@ impl Talk {
             Self::Groups(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
+            Self::Quorum(talk) => talk.give_up(paper),
             Self::Print(_) => {}
         }
     }

@@ -62,6 +62,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("kafka-topics --delete --topic TOPIC", "Kafka's tool"),
     ("kafka-consumer-groups --list", "Kafka's tool"),
     ("kafka-consumer-groups --describe --group GROUP", "offsets and lag"),
+    ("kafka-metadata-quorum describe --status", "who leads the quorum"),
+    ("kafka-metadata-quorum describe --replication --human-readable", "how far each copy of the metadata is"),
     ("kafka-console-consumer --topic TOPIC --from-beginning --max-messages 5", "read records"),
 ];
 

@@ -197,7 +197,7 @@ fn controller(world: &World, id: ControllerId) -> Option<Inspection> {
     let mut rows = vec![Row::new("Process", format!("{state:?}").to_lowercase())];
     if let Some(machine) = machine {
         let quorum = machine.quorum();
-        rows.push(Row::new("Role", if quorum.is_leader() { "leader" } else { "follower" }));
+        rows.push(Row::new("Role", quorum.role().phase().name().to_lowercase()));
         rows.push(Row::new("Active controller", machine.is_active().to_string()));
         rows.push(Row::new("Quorum epoch", quorum.epoch().to_string()));
         rows.push(Row::new("Log end", quorum.next_offset().to_string()));

@@ -7,11 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition};
+use crate::kafka::ids::{
+    BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition,
+};
 use crate::kafka::log::Log;
+use crate::kafka::quorum::Quorum;
+use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
 use crate::sim::trace::Stamped;
 use crate::time::Instant;
+
+mod quorum;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,10 @@ pub trait Witness {
     fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log>;
     /// Every broker there is.
     fn broker_ids(&self) -> Vec<BrokerId>;
+    /// A voter that runs.
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum>;
+    /// Every voter's metadata log, whether its process runs or not.
+    fn metadata_logs(&self) -> Vec<MetadataLog>;
     /// How a partition is called.
     fn name(&self, partition: TopicPartition) -> String;
     /// Whether a replica outside the ISR may lead this partition.
@@ -48,6 +58,7 @@ pub struct Checks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// Partitions whose last copy somebody took away.
     wiped: BTreeSet<TopicPartition>,
+    quorum: quorum::QuorumChecks,
     violations: Vec<Violation>,
 }
 
@@ -66,6 +77,10 @@ impl Checks {
     /// Looks at what one event did.
     pub fn after_event(&mut self, facts: &[Stamped], world: &impl Witness) {
         for stamped in facts {
+            let voter = if let Some(Node::Controller(id)) = stamped.node { world.quorum(id) } else { None };
+            if let Some((name, what)) = self.quorum.after_fact(stamped, voter, || world.metadata_logs()) {
+                self.report(name, stamped, what);
+            }
             match &stamped.fact {
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };

@@ -5,6 +5,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("hello", include_str!("../../scenarios/hello.toml")),
     ("load-balance", include_str!("../../scenarios/load-balance.toml")),
     ("redelivery", include_str!("../../scenarios/redelivery.toml")),
+    ("controller-failover", include_str!("../../scenarios/controller-failover.toml")),
+    ("split-network", include_str!("../../scenarios/split-network.toml")),
     ("notifications", include_str!("../../scenarios/notifications.toml")),
 ];
 

@@ -70,6 +70,19 @@ impl Broker {
         self.run_fetchers(now, out);
     }
 
+    /// A snapshot took the place of the image while the broker was serving: nobody says what changed.
+    pub(super) fn publish_snapshot(&mut self, now: Instant, out: &mut Effects) {
+        self.publish_all(now, out);
+        self.refresh_topic_configs();
+        let image = self.observer.image().clone();
+        let is_gone = |partition: &TopicPartition| {
+            image.partition(*partition).is_none_or(|known| !known.replicas.contains(&self.id))
+        };
+        let gone: Vec<TopicPartition> = self.replicas.keys().copied().filter(is_gone).collect();
+        gone.into_iter().for_each(|partition| self.drop_replica(now, partition, out));
+        self.creating.retain(|name| !image.topic_ids.contains_key(name));
+    }
+
     fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         let image = self.observer.image().clone();
         let Some(registration) = image.partition(partition).filter(|known| known.replicas.contains(&self.id)) else {

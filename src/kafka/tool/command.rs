@@ -12,7 +12,7 @@ use super::super::config::Acks;
 use super::super::ids::{BrokerId, Offset};
 use super::super::message::ElectionType;
 use super::options::flags::Usage;
-use super::options::{configs, consume, elect, groups, produce, reassign, topics};
+use super::options::{configs, consume, elect, groups, produce, quorum, reassign, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -35,6 +35,7 @@ pub enum Job {
     Configs(Configs),
     Elect(LeaderElection),
     Reassign(Reassign),
+    Quorum(DescribeQuorum),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -155,6 +156,14 @@ pub enum Configs {
 }
 
 /// `kafka-configs --alter`.
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
+/// `kafka-configs --alter --add-config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
     pub entity: Entity,
@@ -233,7 +242,7 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 7] = [
+pub const TOOLS: [&str; 8] = [
     "kafka-topics",
     "kafka-console-producer",
     "kafka-console-consumer",
@@ -241,6 +250,7 @@ pub const TOOLS: [&str; 7] = [
     "kafka-configs",
     "kafka-leader-election",
     "kafka-reassign-partitions",
+    "kafka-metadata-quorum",
 ];
 
 /// Those that read a standard input.
@@ -267,7 +277,9 @@ impl ToolCommand {
         // What follows `<<<` is the tool's standard input, as in a shell.
         let input_at = words.iter().position(|word| word == "<<<");
         let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
-        let given = usage.read(options)?;
+        let is_quorum = name == "kafka-metadata-quorum";
+        let options = if is_quorum { quorum::without_command(options)? } else { options.to_vec() };
+        let given = usage.read(&options)?;
         if options.is_empty() || given.has("help") {
             return Ok(Job::Print(usage.help()));
         }
@@ -285,6 +297,7 @@ impl ToolCommand {
             "kafka-reassign-partitions" => reassign::parse(&given, input).map(Job::Reassign),
             "kafka-console-producer" => produce::parse(&given, input).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -334,6 +347,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-metadata-quorum" => Some(quorum::USAGE),
         _ => None,
     }
 }

@@ -6,5 +6,6 @@ pub mod elect;
 pub mod flags;
 pub mod groups;
 pub mod produce;
+pub mod quorum;
 pub mod reassign;
 pub mod topics;

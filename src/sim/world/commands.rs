@@ -70,9 +70,9 @@ impl World {
                     slot.machine = Machine::Off(Remains::Nothing);
                 }
             }
-            Command::Cut { one, other, lasting } => {
+            Command::Cut { one, other, one_way, lasting } => {
                 let (one, other) = (self.find_all(one)?, self.find_all(other)?);
-                let number = self.network.cut(one, other);
+                let number = self.network.cut(one, other, *one_way);
                 self.note(None, cause, Fact::NetworkChanged { text: command.to_string().as_str().into() });
                 self.after(*lasting, Event::EndCut { number, cause });
             }
