@@ -15,6 +15,7 @@ mod produce;
 mod publish;
 mod replicas;
 mod settings;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -24,6 +25,7 @@ use std::rc::Rc;
 
 use self::follow::{Fetcher, LeaderOffset};
 use self::replicas::Replicas;
+use self::storage::{Files, Storage};
 use self::throttle::Throttle;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
@@ -66,6 +68,8 @@ pub struct BrokerDisk {
     /// `.kafka_cleanshutdown`: the broker epoch in which it stopped cleanly; gone once it runs.
     clean_shutdown: Option<BrokerEpoch>,
     metadata: MetadataLog,
+    /// The disk itself, and what else is on it.
+    files: Files,
 }
 
 impl BrokerDisk {
@@ -108,6 +112,7 @@ pub struct Broker {
     /// Logs that were on disk when the process started and whose replica is not open yet.
     unopened: BTreeMap<TopicPartition, Log>,
     high_watermark_checkpoint: BTreeMap<TopicPartition, Offset>,
+    storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
     throttle: Throttle,
@@ -159,6 +164,7 @@ impl Broker {
             replicas: Replicas::default(),
             unopened: disk.logs,
             high_watermark_checkpoint: disk.high_watermarks,
+            storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
             throttle: Throttle::default(),
@@ -197,6 +203,10 @@ impl Broker {
 
     /// A settled broker goes on as it was; any other first learns what has been committed.
     fn start(&mut self, now: Instant, out: &mut Effects) {
+        if self.log_dir_fails(out) {
+            return;
+        }
+        self.start_storage(now, out);
         if self.lifecycle.phase() == Phase::Running {
             self.publish_all(now, out);
         }
@@ -213,10 +223,14 @@ impl Broker {
             out.close_connection(from);
             return;
         }
+        if Self::is_write(&request) && self.log_dir_fails(out) {
+            return;
+        }
         match request {
             Request::Produce(produce) => self.on_produce(now, from, correlation_id, produce, out),
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
+            Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
@@ -335,19 +349,30 @@ impl Broker {
                 let ask = self.observer.fetch();
                 self.ask(now, ask, Purpose::Observer, out);
             }
-            Timer::LogRecovery => self.lifecycle.logs_recovered(now, out),
             Timer::IsrShrink => self.shrink_isrs(now, out),
             Timer::AlterPartition => self.send_proposals(now, out),
             Timer::FollowerFetch { leader } => self.run_fetcher(now, leader, out),
             Timer::DelayedFetch { id } => self.finish_fetch(id, out),
             Timer::DelayedProduce { id } => self.expire_produce(now, id, out),
+            Timer::LogRecovery
+            | Timer::WriteBack
+            | Timer::LogRetention
+            | Timer::LogFlush
+            | Timer::RecoveryPointCheckpoint
+            | Timer::DiskRead { .. } => self.on_storage_timer(now, &timer, out),
             Timer::HighWatermarkCheckpoint => {
+                if self.log_dir_fails(out) {
+                    return;
+                }
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
-            Timer::ControlledShutdown => out.exit(),
+            Timer::ControlledShutdown => {
+                self.flush_all(now, out);
+                out.exit();
+            }
             group => self.on_group_timer(now, &group, out),
         }
     }
@@ -362,6 +387,7 @@ impl Broker {
             self.purgatory.take_fetch(id);
             out.cancel_timer(Timer::DelayedFetch { id });
         }
+        self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
         for purpose in self.in_flight.disconnected(peer) {
             self.on_lost(now, purpose, out);
@@ -383,25 +409,13 @@ impl Broker {
     fn take_turn(&mut self, now: Instant, turn: Turn, out: &mut Effects) {
         match turn {
             Turn::None | Turn::Unfenced => {}
-            Turn::CaughtUp => {
-                self.publish_all(now, out);
-                out.set_timer(now + self.recovery_time(), Timer::LogRecovery);
+            Turn::CaughtUp => self.begin_recovery(now, out),
+            Turn::ShutDown => {
+                self.flush_all(now, out);
+                out.exit();
             }
-            Turn::ShutDown => out.exit(),
             Turn::NotController => self.observer.controller_lost(),
         }
-    }
-
-    /// How long the logs take to open. After a clean stop they are as they were left; after a crash every log is read
-    /// from its recovery point, at the speed of a disk.
-    fn recovery_time(&self) -> Duration {
-        const OPEN: Duration = Duration::millis(20);
-        const BYTES_PER_MICRO: u64 = 200;
-        if self.clean_shutdown {
-            return OPEN;
-        }
-        let bytes: u64 = self.replicas.values().map(|replica| replica.log().bytes()).sum();
-        OPEN + Duration::micros(bytes / BYTES_PER_MICRO)
     }
 
     fn checkpoint_high_watermarks(&mut self) {
@@ -422,6 +436,7 @@ impl Broker {
             high_watermarks: self.high_watermark_checkpoint,
             clean_shutdown,
             metadata: self.observer.into_log(),
+            files: self.storage.into_files(),
         }
     }
 

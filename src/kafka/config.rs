@@ -4,8 +4,8 @@
 //! takes, and what it does. Names, defaults and bounds: `ProducerConfig`, `ConsumerConfig`, `TopicConfig`,
 //! `AbstractKafkaConfig` and `KRaftConfigs` of Apache Kafka 4.3.1.
 //!
-//! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). Those of a
-//! topic's storage are known and kept, and say themselves that nothing acts on them yet.
+//! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). `cleanup.policy` is known
+//! and kept, and says itself that compaction does not act on it yet.
 
 use std::fmt;
 
@@ -176,6 +176,10 @@ choice! {
     }
 }
 choice! {
+    /// `listeners`: whether connections are encrypted. Kafka names an address, too.
+    Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
+}
+choice! {
     /// `partition.assignment.strategy`: the client-side assignor, by its class name.
     AssignmentStrategy {
         Range = "range" | "rangeassignor" | "org.apache.kafka.clients.consumer.rangeassignor",
@@ -333,6 +337,13 @@ settings! {
         replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
         replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
         high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
+        listeners: Listeners = "listeners", "PLAINTEXT://:9092", [0, ANY], "[PLAINTEXT://:9092, SSL://:9092]", "whether connections are encrypted; SSL rules out zero-copy: each byte of an answer passes through the process.";
+        log_segment_bytes: u32 = "log.segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size, where the topic says nothing.";
+        log_retention_hours: u64 = "log.retention.hours", "168", [0, ANY], "[0,...]", "segments older than this are deleted, where the topic says nothing.";
+        log_retention_bytes: i64 = "log.retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted, where the topic says nothing; -1: never.";
+        log_retention_check_interval: Duration = "log.retention.check.interval.ms", "300000", [1, ANY], "[1,...]", "how often segments to delete are looked for.";
+        log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms", "9223372036854775807", [1, ANY], "[1,...]", "how often logs are looked for that flush.ms wants on the disk; by default never.";
+        log_flush_checkpoint_interval: Duration = "log.flush.offset.checkpoint.interval.ms", "60000", [1, ANY], "[1,...]", "how often recovery points are written to disk.";
         broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
@@ -370,11 +381,15 @@ settings! {
         leader_throttled_replicas: ThrottledReplicas = "leader.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose sending to followers outside the ISR counts against leader.replication.throttled.rate.";
         follower_throttled_replicas: ThrottledReplicas = "follower.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose fetching outside the ISR counts against follower.replication.throttled.rate.";
         timestamp_type: TimestampType = "message.timestamp.type", "CreateTime", [0, ANY], "[CreateTime, LogAppendTime]", "whose clock stamps the records.";
-        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; no effect here yet.";
-        segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size; no effect here yet.";
-        segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed at this age; no effect here yet.";
-        retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments older than this are deleted; -1: never. No effect here yet.";
-        retention_bytes: i64 = "retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted; -1: never. No effect here yet.";
+        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; compaction has no effect here yet.";
+        segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size.";
+        segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed when a record is this much younger than its first.";
+        retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments whose newest record is older than this are deleted; -1: never.";
+        retention_bytes: i64 = "retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted; -1: never.";
+        index_interval_bytes: u32 = "index.interval.bytes", "4096", [0, 2_147_483_647], "[0,...]", "bytes of log between two entries of an index.";
+        segment_index_bytes: u32 = "segment.index.bytes", "10485760", [4, 2_147_483_647], "[4,...]", "a segment is closed when an index reaches this size.";
+        flush_messages: i64 = "flush.messages", "9223372036854775807", [1, ANY], "[1,...]", "forces the log to the disk after so many records, while the producer waits; by default never.";
+        flush_ms: i64 = "flush.ms", "9223372036854775807", [0, ANY], "[0,...]", "forces the log to the disk after this time; looked for every log.flush.scheduler.interval.ms.";
     }
 }
 

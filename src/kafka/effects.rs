@@ -6,7 +6,7 @@
 use super::fact::Fact;
 use super::ids::{BrokerId, Name, Node};
 use super::message::{Message, Request, Response};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What happens to a machine.
 #[derive(Clone, Debug)]
@@ -79,6 +79,16 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// The operating system looks for old dirty pages.
+    WriteBack,
+    /// Look for segments that need not be kept.
+    LogRetention,
+    /// Force logs to the disk that were not for long.
+    LogFlush,
+    /// Write down from where each log would have to be recovered.
+    RecoveryPointCheckpoint,
+    /// The disk has brought what this fetch waits for.
+    DiskRead { id: u64 },
     /// Offer the topic that this broker's coordinators need to the controller again.
     InternalTopic,
 
@@ -120,6 +130,11 @@ pub enum Timer {
 }
 
 impl Timer {
+    /// Whether it marks the end of something that takes as long as the machine is slow, rather than a time to wait for.
+    pub const fn ends_work(&self) -> bool {
+        matches!(self, Self::DiskRead { .. } | Self::LogRecovery)
+    }
+
     /// The setting whose value set this deadline, by Kafka's name.
     pub const fn setting(&self) -> Option<&'static str> {
         Some(match self {
@@ -139,6 +154,9 @@ impl Timer {
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::LogRetention => "log.retention.check.interval.ms",
+            Self::LogFlush => "log.flush.scheduler.interval.ms",
+            Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
             Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
@@ -151,6 +169,8 @@ impl Timer {
             Self::QuorumFetchWait { .. }
             | Self::QuorumFetch
             | Self::LogRecovery
+            | Self::WriteBack
+            | Self::DiskRead { .. }
             | Self::ControlledShutdown
             | Self::AlterPartition
             | Self::InternalTopic
@@ -181,6 +201,10 @@ pub enum Effect {
     },
     /// The machine's process ends by itself, as a broker after a controlled shutdown.
     Exit,
+    /// The machine's process ends at once, with nothing put in order (`Exit.halt`).
+    Halt,
+    /// The step takes so much longer: what it asked for leaves later, and the next input waits.
+    Busy(Duration),
 }
 
 /// What a step asked for, in order.
@@ -223,6 +247,25 @@ impl Effects {
     /// Ends the machine's process.
     pub fn exit(&mut self) {
         self.effects.push(Effect::Exit);
+    }
+
+    /// Ends the machine's process at once.
+    pub fn halt(&mut self) {
+        self.effects.push(Effect::Halt);
+    }
+
+    /// Makes the step take so much longer.
+    pub fn busy(&mut self, lasting: Duration) {
+        self.effects.push(Effect::Busy(lasting));
+    }
+
+    /// How much longer the step takes.
+    pub fn busy_for(&self) -> Duration {
+        let busy = self
+            .effects
+            .iter()
+            .map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
+        busy.fold(Duration::ZERO, |sum, lasting| sum + lasting)
     }
 
     /// Takes everything asked for so far, in order.

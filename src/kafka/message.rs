@@ -107,6 +107,8 @@ apis! {
     DescribeQuorum(DescribeQuorumRequest, DescribeQuorumResponse) = 55;
     /// A snapshot of the metadata log. Kafka sends it in pieces of up to 8 MiB; here it is one message of that size.
     FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
+    /// What a broker's log directories hold.
+    DescribeLogDirs(DescribeLogDirsRequest, DescribeLogDirsResponse) = 35;
     /// A leader proposes an ISR to the controller.
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
@@ -202,6 +204,10 @@ pub struct ListOffsetsRequest {
 pub enum OffsetSpec {
     /// The log start (-2).
     Earliest,
+    /// The first record that is not older, in milliseconds since 1970.
+    Timestamp(i64),
+    /// The record with the largest timestamp (-3, KIP-734).
+    MaxTimestamp,
     /// Where whoever asks may read up to (-1): a client the high watermark or the last stable offset, a follower the log
     /// end.
     Latest,
@@ -629,6 +635,28 @@ pub struct OngoingReassignment {
     pub replicas: Vec<BrokerId>,
     pub adding: Vec<BrokerId>,
     pub removing: Vec<BrokerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeLogDirsRequest {
+    /// `None` asks for all.
+    pub topics: Option<Vec<TopicId>>,
+}
+
+/// One log directory; a broker has one here.
+#[derive(Clone, Debug)]
+pub struct DescribeLogDirsResponse {
+    pub error: ErrorCode,
+    pub replicas: Vec<DescribedReplica>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct DescribedReplica {
+    pub partition: TopicPartition,
+    /// Bytes of its log.
+    pub size: u64,
+    /// How far its log end is behind its high watermark.
+    pub offset_lag: Offset,
 }
 
 #[derive(Clone, Debug)]

@@ -32,6 +32,8 @@ pub mod epochs;
 
 pub mod log;
 
+pub mod disk;
+
 pub mod replica;
 
 pub mod purgatory;

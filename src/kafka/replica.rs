@@ -137,6 +137,11 @@ impl Replica {
         &self.log
     }
 
+    /// The log, for what happens to it as a file: flushing, retention.
+    pub fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
     /// What survives the process: the log.
     pub fn into_log(self) -> Log {
         self.log

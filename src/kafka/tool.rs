@@ -12,6 +12,7 @@ mod consume;
 mod elect;
 mod groups;
 mod json;
+mod log_dirs;
 mod options;
 mod print;
 mod produce;
@@ -105,6 +106,7 @@ enum Talk {
     Elect(elect::Talk),
     Reassign(reassign::Talk),
     Groups(groups::Talk),
+    LogDirs(log_dirs::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
     Quorum(quorum::Talk),
@@ -119,6 +121,9 @@ impl Talk {
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
+            // Who runs the machine has read the files; there is nobody to ask.
+            Job::DumpLog(_) => Self::Print(String::new()),
             Job::Produce(job) => Self::Produce(produce::Talk::new(job.clone())),
             Job::Consume(job) => Self::Consume(consume::Talk::new(job.clone())),
             Job::Quorum(job) => Self::Quorum(quorum::Talk::new(*job)),
@@ -133,6 +138,7 @@ impl Talk {
             Self::Elect(talk) => talk.next(),
             Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(paper),
+            Self::LogDirs(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
             Self::Quorum(talk) => talk.next(),
@@ -150,6 +156,7 @@ impl Talk {
             Self::Elect(talk) => talk.answer(response, paper),
             Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
             Self::Quorum(talk) => talk.answer(now, response, paper),
@@ -163,8 +170,8 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::Quorum(_) | Self::Print(_) => {}
             Self::Configs(_) | Self::Elect(_) | Self::Reassign(_) => {}
+            Self::Topics(_) | Self::LogDirs(_) | Self::Quorum(_) | Self::Print(_) => {}
         }
     }
 
@@ -175,6 +182,7 @@ impl Talk {
             Self::Elect(talk) => talk.give_up(paper),
             Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::LogDirs(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
             Self::Quorum(talk) => talk.give_up(paper),

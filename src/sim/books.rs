@@ -21,6 +21,8 @@ pub struct Books {
     producers: BTreeMap<ClientId, ProducerAccount>,
     consumers: BTreeMap<ClientId, ConsumerAccount>,
     acked: BTreeMap<Stream, RangeSet<u64>>,
+    /// Records that were deleted because they were old, or because somebody asked for it.
+    retired: BTreeMap<TopicPartition, BTreeMap<ClientId, RangeSet<u64>>>,
     groups: BTreeMap<Name, GroupAccount>,
 }
 
@@ -101,6 +103,14 @@ impl Books {
         None
     }
 
+    /// A log start moved past these records: they were kept as long as was promised, and are not lost.
+    pub fn retire(&mut self, partition: TopicPartition, origins: impl Iterator<Item = Origin>) {
+        let retired = self.retired.entry(partition).or_default();
+        for origin in origins {
+            retired.entry(origin.producer).or_default().insert(ordinals(&origin));
+        }
+    }
+
     fn producer(&mut self, id: ClientId) -> &mut ProducerAccount {
         self.producers.entry(id).or_default()
     }
@@ -169,9 +179,10 @@ impl Books {
         })
     }
 
-    /// How many acknowledged records of a partition are on none of `logs`, which are those that can still serve it.
+    /// How many acknowledged records of a partition are on none of `logs`, which are those that can still serve it, and
+    /// have not grown too old for them either.
     pub fn lost<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> u64 {
-        let mut present: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
+        let mut present = self.retired.get(&partition).cloned().unwrap_or_default();
         for origin in logs.filter_map(|batch| batch.origin) {
             present.entry(origin.producer).or_default().insert(ordinals(&origin));
         }

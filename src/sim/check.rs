@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{
-    BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition,
+    BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
 };
 use crate::kafka::log::Log;
+use crate::kafka::message::Api;
 use crate::kafka::quorum::Quorum;
 use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
@@ -45,6 +46,8 @@ pub trait Witness {
     fn metadata_logs(&self) -> Vec<MetadataLog>;
     /// How a partition is called.
     fn name(&self, partition: TopicPartition) -> String;
+    /// The brokers that may come to lead this partition by a clean election.
+    fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId>;
     /// Whether a replica outside the ISR may lead this partition.
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
 }
@@ -58,7 +61,11 @@ pub struct Checks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// Partitions whose last copy somebody took away.
     wiped: BTreeSet<TopicPartition>,
+    /// Somebody has asked for leaders by tool: they may be unclean.
+    asked_for_leaders: bool,
     quorum: quorum::QuorumChecks,
+    /// Partitions of which a power failure took records from some replica.
+    unflushed: BTreeSet<TopicPartition>,
     violations: Vec<Violation>,
 }
 
@@ -82,6 +89,7 @@ impl Checks {
                 self.report(name, stamped, what);
             }
             match &stamped.fact {
+                Fact::Sent { api: Api::ElectLeaders, request: true, .. } => self.asked_for_leaders = true,
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
                     self.one_leader_per_epoch(stamped, broker, *partition, *epoch, world);
@@ -92,6 +100,14 @@ impl Checks {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
                     self.leader_high_watermark_monotonic(stamped, broker, *partition, world);
                     self.committed_on_every_isr_log(stamped, broker, *partition, world);
+                }
+                Fact::UnflushedLost { partition, .. } => self.unflushed_lost(*partition, world),
+                Fact::LeaderElected { partition, unclean: true, .. }
+                    if self.asked_for_leaders || self.unflushed.contains(partition) =>
+                {
+                    // Whoever asks for one by tool knows what it costs. And the last known leader may be the one that had
+                    // lost its power.
+                    self.promise_is_void(*partition, world);
                 }
                 Fact::Truncated { partition, to, .. } => {
                     self.committed_survives_truncation(stamped, *partition, *to, world)
@@ -115,10 +131,30 @@ impl Checks {
         let others: Vec<BrokerId> = world.broker_ids().into_iter().filter(|id| *id != broker).collect();
         let is_elsewhere = |partition: TopicPartition, tip: Tip| {
             let mut logs = others.iter().filter_map(|id| world.log(*id, partition));
-            logs.any(|log| tip_at(log, tip.next_offset) == Some(tip))
+            logs.any(|log| holds(log, tip))
         };
         self.wiped.extend(self.committed.iter().filter(|(of, tip)| !is_elsewhere(**of, **tip)).map(|(of, _)| *of));
         self.committed.retain(|partition, _| !self.wiped.contains(partition));
+    }
+
+    /// A machine lost its power, and records that it had not flushed. Replication is to make up for that; where no other
+    /// replica that may lead has what was committed, nobody promised that it would be there afterwards.
+    fn unflushed_lost(&mut self, partition: TopicPartition, world: &impl Witness) {
+        self.unflushed.insert(partition);
+        let Some(tip) = self.committed.get(&partition).copied() else { return };
+        let mut logs = world.may_lead(partition).into_iter().filter_map(|id| world.log(id, partition));
+        if !logs.any(|log| holds(log, tip)) {
+            self.promise_is_void(partition, world);
+        }
+    }
+
+    fn promise_is_void(&mut self, partition: TopicPartition, world: &impl Witness) {
+        self.wiped.insert(partition);
+        self.committed.remove(&partition);
+        if world.name(partition).starts_with(OFFSETS_TOPIC) {
+            // Groups may have forgotten generations.
+            self.owners.clear();
+        }
     }
 
     /// Every broken promise so far.
@@ -186,7 +222,8 @@ impl Checks {
         let Some(tip) = tip_at(leader.log(), high_watermark) else { return };
         for id in leadership.isr().iter().filter(|id| **id != broker) {
             let Some(follower) = world.replica(*id, partition) else { continue };
-            if tip_at(follower.log(), high_watermark) != Some(tip) {
+            // What grew too old need not be there any more.
+            if follower.log().start() < high_watermark && tip_at(follower.log(), high_watermark) != Some(tip) {
                 let what = format!(
                     "{}: broker-{id} is in the ISR but its log does not agree with broker-{broker}'s up to {high_watermark}",
                     world.name(partition)
@@ -214,7 +251,7 @@ impl Checks {
             return;
         }
         let Some(leader) = world.replica(broker, partition) else { return };
-        if tip_at(leader.log(), tip.next_offset) != Some(tip) {
+        if !holds(leader.log(), tip) {
             let what = format!(
                 "{}: broker-{broker} leads without the committed records below {}; its log ends at {}",
                 world.name(partition),
@@ -237,11 +274,8 @@ impl Checks {
             return;
         }
         // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| tip_at(log, tip.next_offset) == Some(tip));
+        let somewhere =
+            world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).any(|log| holds(log, tip));
         if !somewhere {
             let what =
                 format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));
@@ -288,6 +322,11 @@ impl Checks {
             self.report("CommitsWithinLog", stamped, what);
         }
     }
+}
+
+/// Whether a log has this batch, or had it until it grew too old.
+fn holds(log: &Log, tip: Tip) -> bool {
+    log.start() >= tip.next_offset || tip_at(log, tip.next_offset) == Some(tip)
 }
 
 /// The batch that ends at or before `offset`, as evidence of everything up to there; `None` where the log is shorter.

@@ -8,6 +8,7 @@
 
 mod commands;
 mod connections;
+mod disk;
 mod report;
 mod setup;
 
@@ -251,6 +252,13 @@ impl World {
             if let Fact::TopicCreated { topic, name, .. } = &stamped.fact {
                 self.names.add_topic(*topic, name.clone());
             }
+            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) =
+                (&stamped.fact, stamped.node)
+            {
+                let mut books = mem::take(&mut self.books);
+                books.retire(*partition, self.log(broker, *partition).into_iter().flat_map(Log::retired));
+                self.books = books;
+            }
             if let Some(late) = self.books.enter(stamped) {
                 let mut books = mem::take(&mut self.books);
                 let log = self.serving_replica(late.stream.1).into_iter().flat_map(|replica| replica.log().batches());
@@ -326,13 +334,18 @@ impl World {
         };
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&node).map(Rc::make_mut) else { return };
-        let done = now + service_time(&input, slot.slow);
-        slot.busy_until = done;
+        let service = service_time(&input, slot.slow);
         let mut out = Effects::default();
         slot.machine.step(now, input, &mut out);
+        let (slow, busy) = (u64::from(slot.slow), out.busy_for());
+        let done = now + service + busy * slow;
+        slot.busy_until = done;
         for effect in out.drain() {
             match effect {
                 Effect::Send { to, message } => self.send(done, node, to, message, cause),
+                Effect::SetTimer { at, timer } if timer.ends_work() => {
+                    self.set_timer(node, (now + at.since(now) * slow).max(done), timer, cause);
+                }
                 Effect::SetTimer { at, timer } => self.set_timer(node, at.max(done), timer, cause),
                 Effect::CancelTimer(timer) => self.cancel_timer(node, &timer),
                 Effect::Note(fact) => {
@@ -343,6 +356,8 @@ impl World {
                 }
                 Effect::CloseConnection { peer } => self.close_connection(node, peer, cause),
                 Effect::Exit => self.end_process(node, NodeState::Stopped, cause),
+                Effect::Halt => self.end_process(node, NodeState::Killed, cause),
+                Effect::Busy(_) => {}
             }
         }
         self.follow_boot(node, cause);
@@ -393,7 +408,9 @@ impl World {
             self.queue.cancel(ticket);
         }
         let ended = self.change_state(node, state, cause);
-        if !dark {
+        if dark {
+            self.lose_power(node, ended);
+        } else {
             self.reset_connections(node, ended);
         }
         if leaving || matches!(node, Node::Tool(_)) {
@@ -650,6 +667,11 @@ impl Witness for World {
 
     fn name(&self, partition: TopicPartition) -> String {
         self.names.partition(partition)
+    }
+
+    fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId> {
+        let registration = self.image().and_then(|image| image.partition(partition));
+        registration.into_iter().flat_map(|known| known.isr.iter().chain(&known.elr)).copied().collect()
     }
 
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {

@@ -7,6 +7,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("redelivery", include_str!("../../scenarios/redelivery.toml")),
     ("controller-failover", include_str!("../../scenarios/controller-failover.toml")),
     ("split-network", include_str!("../../scenarios/split-network.toml")),
+    ("power-failure", include_str!("../../scenarios/power-failure.toml")),
+    ("disk-sequential-vs-random", include_str!("../../scenarios/disk-sequential-vs-random.toml")),
     ("notifications", include_str!("../../scenarios/notifications.toml")),
 ];
 

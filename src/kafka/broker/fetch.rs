@@ -9,6 +9,7 @@ use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{LeaderEpoch, Node, Offset};
+use crate::kafka::log::TimeEntry;
 use crate::kafka::message::{
     FetchPartition, FetchRequest, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
     Response,
@@ -38,11 +39,11 @@ impl Broker {
             self.take_note_of_follower(now, &request, out);
         }
         if request.max_wait.is_zero() || request.partitions.is_empty() || self.is_answerable(&request, false) {
-            return self.answer_fetch(from, correlation_id, &request, out);
+            return self.read_and_answer(now, from, correlation_id, request, out);
         }
         // A waiting fetch is looked at once more with the stricter eyes of the purgatory.
         if self.is_answerable(&request, true) {
-            return self.answer_fetch(from, correlation_id, &request, out);
+            return self.read_and_answer(now, from, correlation_id, request, out);
         }
         let at = now + request.max_wait;
         let id = self.purgatory.hold_fetch(DelayedFetch { from, correlation_id, request });
@@ -111,9 +112,10 @@ impl Broker {
         Outlook::Bytes(replica.log().readable_bytes(wanted.fetch_offset, end, limit))
     }
 
-    fn answer_fetch(&mut self, to: Node, correlation_id: u32, request: &FetchRequest, out: &mut Effects) {
+    pub(super) fn answer_fetch(&mut self, to: Node, correlation_id: u32, request: &FetchRequest, out: &mut Effects) {
         let mut left = u64::from(request.max_bytes);
         let mut nothing_yet = true;
+        let mut sent = 0;
         let partitions: Vec<FetchedPartition> = request
             .partitions
             .iter()
@@ -121,11 +123,13 @@ impl Broker {
                 let fetched = self.read(request, wanted, left, nothing_yet, out);
                 let bytes: u64 = fetched.batches.iter().map(|batch| batch.size()).sum();
                 left = left.saturating_sub(bytes);
+                sent += bytes;
                 nothing_yet &= bytes == 0;
                 fetched
             })
             .collect();
         self.record_sent(request, &partitions);
+        self.count_sent(sent, out);
         out.respond(to, correlation_id, Response::Fetch(FetchResponse { partitions }));
     }
 
@@ -245,6 +249,10 @@ fn list_offset(
     replica.check_epoch(epoch)?;
     match spec {
         OffsetSpec::Earliest => Ok(replica.log().start()),
+        OffsetSpec::Timestamp(timestamp) => {
+            Ok(found_below(replica, request.isolation, replica.log().offset_for_time(timestamp)))
+        }
+        OffsetSpec::MaxTimestamp => Ok(found_below(replica, request.isolation, replica.log().max_timestamp())),
         OffsetSpec::Latest if request.replica.is_some() => Ok(replica.log().end()),
         OffsetSpec::Latest => {
             let epoch_start = replica.leadership().map_or(0, |leadership| leadership.epoch_start());
@@ -254,4 +262,10 @@ fn list_offset(
             Ok(committed_end(replica, request.isolation))
         }
     }
+}
+
+/// The offset of a record that was looked up by its time; -1 where there is none that may be read yet
+/// (`Partition.fetchOffsetForTimestamp`).
+fn found_below(replica: &Replica, isolation: Isolation, found: Option<TimeEntry>) -> Offset {
+    found.map(|found| found.offset).filter(|offset| *offset < committed_end(replica, isolation)).unwrap_or(-1)
 }

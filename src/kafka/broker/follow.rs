@@ -169,6 +169,8 @@ impl Broker {
                     replica.truncate_to_divergence(diverging, end, out);
                 } else {
                     replica.append_fetched(answer.batches, answer.high_watermark, out);
+                    self.follow_log_start(answer.partition, answer.log_start_offset, out);
+                    self.after_log_growth(now, answer.partition, out);
                 }
             }
             ErrorCode::OffsetOutOfRange => {
@@ -210,7 +212,7 @@ impl Broker {
                 OffsetSpec::Latest if offset >= replica.log().end() => {
                     return self.ask_leader(now, LeaderOffset { spec: OffsetSpec::Earliest, ..asked }, out);
                 }
-                OffsetSpec::Latest => {
+                OffsetSpec::Latest | OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp => {
                     *progress = Progress::Fetching;
                     replica.truncate(offset, out);
                 }

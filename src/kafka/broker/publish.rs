@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use super::storage::segment_limits;
 use super::{Broker, isr};
 use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
 use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, TopicId, TopicPartition};
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord};
 use crate::kafka::replica::Replica;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Broker {
     /// New committed records: what they leave at the end of them all becomes true, not every state in between.
@@ -92,7 +93,10 @@ impl Broker {
             let log = self.unopened.remove(&partition).unwrap_or_default();
             let checkpoint = self.high_watermark_checkpoint.get(&partition).copied().unwrap_or_default();
             let mut replica = Replica::open(partition, log, checkpoint);
-            replica.set_config(self.topic_config(partition.topic));
+            let config = self.topic_config(partition.topic);
+            replica.log_mut().set_limits(segment_limits(&config));
+            replica.set_config(config);
+            self.storage.opened(partition, replica.log());
             self.replicas.insert(partition, replica);
         }
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
@@ -134,6 +138,7 @@ impl Broker {
             return;
         }
         self.high_watermark_checkpoint.remove(&partition);
+        self.storage.dropped(partition);
         self.proposals.remove(&partition);
         self.follow(partition, None);
         if self.is_offsets_topic(partition.topic) {
@@ -144,6 +149,7 @@ impl Broker {
 
     /// The leader's log grew.
     pub(super) fn after_append(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+        self.after_log_growth(now, partition, out);
         self.try_advance_high_watermark(now, partition, out);
         self.wake_fetches(partition, out);
     }
@@ -206,6 +212,7 @@ impl Broker {
                 self.replicas.keys().filter(|of| of.topic == topic).copied().collect();
             for partition in partitions {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.log_mut().set_limits(segment_limits(&config));
                     replica.set_config(config.clone());
                 }
             }
@@ -218,6 +225,11 @@ impl Broker {
             min_insync_replicas: self.config.min_insync_replicas,
             unclean_leader_election: self.config.unclean_leader_election,
             max_message_bytes: self.config.message_max_bytes,
+            segment_bytes: self.config.log_segment_bytes,
+            retention: Duration::secs(
+                self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000),
+            ),
+            retention_bytes: self.config.log_retention_bytes,
             ..TopicConfig::default()
         };
         if let Some(own) = self.observer.image().configs.get(&ConfigResource::Topic(topic)) {

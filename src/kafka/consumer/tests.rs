@@ -157,7 +157,8 @@ impl Bench {
                 }
                 Effect::Note(fact) => self.facts.push((self.now, node, fact)),
                 Effect::CloseConnection { .. } => {}
-                Effect::Exit => {
+                Effect::Busy(_) => {}
+                Effect::Exit | Effect::Halt => {
                     self.exited.push(node);
                     self.kill(node);
                 }
@@ -230,6 +231,7 @@ impl Bench {
             Request::ListOffsets(request) => {
                 let end = |at: &TopicPartition, spec: &OffsetSpec| match spec {
                     OffsetSpec::Earliest => 0,
+                    OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp => -1,
                     OffsetSpec::Latest => self.logs[at.partition as usize].last().map_or(0, Batch::next_offset),
                 };
                 let partitions = request.partitions.iter();

@@ -216,7 +216,8 @@ impl Harness {
                 self.schedule(self.now + LATENCY, peer, Input::Disconnected { peer: from });
             }
             Effect::Note(fact) => self.facts.push((self.now, fact)),
-            Effect::Exit => {
+            Effect::Busy(_) => {}
+            Effect::Exit | Effect::Halt => {
                 if let Node::Broker(id) = from {
                     let epoch = self.brokers.get(&id).and_then(|broker| broker.lifecycle.broker_epoch());
                     self.end_broker(id, epoch);

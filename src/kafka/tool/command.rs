@@ -9,10 +9,11 @@
 use std::fmt;
 
 use super::super::config::Acks;
+use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
 use super::super::message::ElectionType;
 use super::options::flags::Usage;
-use super::options::{configs, consume, elect, groups, produce, quorum, reassign, topics};
+use super::options::{configs, consume, dump_log, elect, groups, log_dirs, produce, quorum, reassign, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -21,7 +22,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCommand {
     /// As it was given, without `.sh`.
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
     pub job: Job,
 }
 
@@ -36,6 +37,8 @@ pub enum Job {
     Elect(LeaderElection),
     Reassign(Reassign),
     Quorum(DescribeQuorum),
+    LogDirs(LogDirs),
+    DumpLog(DumpLog),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -233,6 +236,50 @@ impl Target {
     }
 }
 
+/// `kafka-log-dirs --describe`; empty lists ask for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirs {
+    pub brokers: Vec<BrokerId>,
+    pub topics: Vec<String>,
+}
+
+/// `kafka-dump-log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpLog {
+    pub files: Vec<DumpedFile>,
+    pub print_data_log: bool,
+}
+
+/// One file of a broker's log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpedFile {
+    pub broker: BrokerId,
+    /// Its directory: `orders-0`.
+    pub partition: String,
+    pub base_offset: Offset,
+    pub kind: FileKind,
+}
+
+/// The files of a segment that `kafka-dump-log` can read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Log,
+    Index,
+    TimeIndex,
+}
+
+impl DumpedFile {
+    /// Its path on the broker's machine.
+    pub fn path(&self) -> String {
+        let ending = match self.kind {
+            FileKind::Log => "log",
+            FileKind::Index => "index",
+            FileKind::TimeIndex => "timeindex",
+        };
+        format!("{LOG_DIR}/{}/{:020}.{ending}", self.partition, self.base_offset)
+    }
+}
+
 /// What `kafka-consumer-groups --describe` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupView {
@@ -242,7 +289,7 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 8] = [
+pub const TOOLS: &[&str] = &[
     "kafka-topics",
     "kafka-console-producer",
     "kafka-console-consumer",
@@ -251,6 +298,8 @@ pub const TOOLS: [&str; 8] = [
     "kafka-leader-election",
     "kafka-reassign-partitions",
     "kafka-metadata-quorum",
+    "kafka-log-dirs",
+    "kafka-dump-log",
 ];
 
 /// Those that read a standard input.
@@ -298,6 +347,8 @@ impl ToolCommand {
             "kafka-console-producer" => produce::parse(&given, input).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
             "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
+            "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
+            "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -348,6 +399,8 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
         "kafka-metadata-quorum" => Some(quorum::USAGE),
+        "kafka-log-dirs" => Some(log_dirs::USAGE),
+        "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,
     }
 }

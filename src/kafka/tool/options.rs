@@ -2,9 +2,11 @@
 
 pub mod configs;
 pub mod consume;
+pub mod dump_log;
 pub mod elect;
 pub mod flags;
 pub mod groups;
+pub mod log_dirs;
 pub mod produce;
 pub mod quorum;
 pub mod reassign;

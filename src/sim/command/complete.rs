@@ -36,7 +36,9 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
     let nodes = || known.nodes.clone();
     match (*verb, rest) {
         ("kill", [_]) => owned(&["power"]),
-        ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "remove", []) => nodes(),
+        ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "disk" | "remove", []) => nodes(),
+        ("disk", [_]) => owned(&["full", "ok", "ssd", "hdd", "cache="]),
+        ("disk", [_, _]) => owned(&["cache="]),
         ("pause" | "slow", [_, ..]) => owned(&["for"]),
         ("cut", _) => nodes().into_iter().chain(owned(&["|", "->", "for"])).collect(),
         ("link", [_, _, ..]) => owned(&["latency=", "loss=", "duplicate=", "bandwidth="]),

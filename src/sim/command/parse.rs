@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::options::{self, Options};
 use super::{Command, LinkChange, SetTarget};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
+use crate::kafka::disk::{DiskChange, DiskKind};
 use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
 use crate::kafka::workload::Workload;
@@ -16,8 +17,8 @@ use crate::sim::units::{self, BANDWIDTH, DURATION, SHARE, Share};
 use crate::time::{Duration, Instant};
 
 /// The first words of all commands but Kafka's tools.
-pub const VERBS: [&str; 13] =
-    ["kill", "stop", "start", "pause", "resume", "slow", "wipe", "cut", "link", "heal", "add", "remove", "set"];
+pub const VERBS: [&str; 14] =
+    ["kill", "stop", "start", "pause", "resume", "slow", "wipe", "disk", "cut", "link", "heal", "add", "remove", "set"];
 
 /// The first word of `send`, kept apart for the sake of one list a line.
 pub const SEND: &str = "send";
@@ -41,6 +42,7 @@ impl Command {
             "resume" => words.only_node("resume NODE").map(|node| Self::Resume { node }),
             "slow" => slow(words),
             "wipe" => wipe(words),
+            "disk" => disk(words),
             "cut" => cut(line),
             "link" => link(words),
             "heal" => heal(words),
@@ -143,6 +145,30 @@ fn wipe(words: Words) -> Result<Command, String> {
         return Err(format!("found `{node}`, allowed is a broker or a controller: a client has no disk"));
     }
     Ok(Command::Wipe { node })
+}
+
+/// `disk NODE full`, `disk NODE ok`, or another kind of disk, more or less memory to cache it, or both.
+fn disk(words: Words) -> Result<Command, String> {
+    let usage = "disk NODE full, disk NODE ok or disk NODE [ssd|hdd] [cache=SIZE]";
+    let node = words.node(0, usage)?;
+    if !matches!(node, NodeName::Broker(_)) {
+        return Err(format!("found `{node}`, allowed is a broker: only their disks are modelled"));
+    }
+    let change = match &words.rest[1..] {
+        [word] if word == "full" => DiskChange::Full,
+        [word] if word == "ok" => DiskChange::Ok,
+        rest => {
+            let kind = rest.first().and_then(|word| DiskKind::parse(word));
+            let mut options = Options::read(&rest[usize::from(kind.is_some())..])?;
+            let cache = options.take("cache", units::size, units::SIZE)?;
+            options.finish(&["cache"])?;
+            if kind.is_none() && cache.is_none() {
+                return Err(format!("found nothing to change, allowed is `{usage}`"));
+            }
+            DiskChange::Other { kind, cache }
+        }
+    };
+    Ok(Command::Disk { node, change })
 }
 
 /// `cut A B … | C D … [for D]`; for one link, `cut A B` will do. With `->` in place of the bar, only what goes that way
