@@ -7,11 +7,13 @@
 //! Kafka's `BrokerServer`, `KafkaApis`, `ReplicaManager`, `BrokerMetadataPublisher`.
 
 mod describe;
+mod epochs;
 mod fetch;
 mod follow;
 mod groups;
 mod isr;
 mod produce;
+mod producer_ids;
 mod publish;
 mod replicas;
 mod settings;
@@ -23,10 +25,12 @@ mod throttle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use self::follow::{Fetcher, LeaderOffset};
+use self::follow::{AskedFor, Fetcher, LeaderOffset};
+use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
+use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -54,6 +58,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// How its replicas find out what to cut off.
+    pub truncation: TruncationRule,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -103,6 +109,7 @@ pub struct Broker {
     config: BrokerConfig,
     /// What its process was started with: dynamic settings go before it.
     static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -123,6 +130,7 @@ pub struct Broker {
     proposals_in_flight: bool,
     /// The leader and partition epochs that the proposals under way speak of.
     proposed_at: BTreeMap<TopicPartition, (LeaderEpoch, PartitionEpoch)>,
+    producer_ids: ProducerIds,
     /// Topics asked of the controller.
     creating: BTreeSet<Name>,
     /// Requests of clients for the controller, while none is known.
@@ -134,16 +142,18 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
+    FollowerFetch { leader: BrokerId, asked: Vec<AskedFor> },
     FollowerListOffsets(LeaderOffset),
+    FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
     AlterPartition,
+    AllocateProducerIds,
     CreateTopic { name: Name },
     Forward { client: Node, correlation_id: u32, request: Box<Request> },
 }
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
         let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
@@ -156,6 +166,7 @@ impl Broker {
         };
         Self {
             id,
+            truncation,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -172,6 +183,7 @@ impl Broker {
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
             static_config: Rc::new(config.clone()),
@@ -215,6 +227,7 @@ impl Broker {
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
@@ -231,16 +244,18 @@ impl Broker {
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
+            Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::DescribeQuorum(_)
             | Request::ElectLeaders(_)
             | Request::AlterPartitionReassignments(_)
             | Request::ListPartitionReassignments(_)
-            | Request::DescribeQuorum(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -258,6 +273,7 @@ impl Broker {
             | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
+            | Request::AllocateProducerIds(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
         }
     }
@@ -288,13 +304,19 @@ impl Broker {
                 let turn = self.lifecycle.on_heartbeat(now, &heartbeat, out);
                 self.take_turn(now, turn, out);
             }
-            (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
-                self.on_fetched(now, leader, &epochs, fetch.partitions, out);
+            (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                self.on_fetched(now, leader, &asked, fetch.partitions, out);
+            }
+            (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
+                self.on_epoch_ends(now, leader, &asked, &ends, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {
                 self.on_leader_offset(now, asked, &listed, out);
             }
             (Purpose::AlterPartition, Response::AlterPartition(altered)) => self.on_alter_partition(now, altered, out),
+            (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
+                self.on_producer_ids(now, &allocated);
+            }
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -326,7 +348,9 @@ impl Broker {
             }
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
+            Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -367,6 +391,7 @@ impl Broker {
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
+            Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
             Timer::ControlledShutdown => {
@@ -421,6 +446,19 @@ impl Broker {
     fn checkpoint_high_watermarks(&mut self) {
         let now = self.replicas.iter().map(|(partition, replica)| (partition, replica.high_watermark()));
         self.high_watermark_checkpoint.extend(now);
+    }
+
+    /// On [`Timer::ProducerIdExpiry`] (`UnifiedLog`'s "PeriodicProducerExpirationCheck").
+    fn expire_producers(&mut self, now: Instant, out: &mut Effects) {
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
+        let (now_ms, expiration) = (now.timestamp_ms(), self.config.producer_id_expiration);
+        let concerned = self.replicas.iter().filter(|(_, replica)| replica.producers().has_expired(now_ms, expiration));
+        let concerned: Vec<TopicPartition> = concerned.map(|(partition, _)| partition).collect();
+        for partition in concerned {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.expire_producers(now, expiration);
+            }
+        }
     }
 
     /// What is on disk when the process ends. A clean stop writes the high watermarks, and that it was clean.
@@ -502,10 +540,10 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
         Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
         Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
         Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
-        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

@@ -163,6 +163,38 @@ choice! {
     /// `cleanup.policy` of a topic.
     CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
 }
+/// `replica.selector.class`: who decides from which replica a consumer reads (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicaSelector {
+    /// Nobody: it is always the leader.
+    Leader,
+    /// The leader sends a consumer to a replica in the consumer's rack.
+    RackAware,
+}
+
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+impl SettingValue for ReplicaSelector {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "" | "null" => Some(Self::Leader),
+            RACK_AWARE => Some(Self::RackAware),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Leader => "null".into(),
+            Self::RackAware => RACK_AWARE.into(),
+        }
+    }
+}
+
+choice! {
+    /// `listeners`: whether connections are encrypted. Kafka names an address, too.
+    Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
+}
+
 choice! {
     /// `compression.type` of a topic.
     TopicCompression {
@@ -174,10 +206,6 @@ choice! {
         Lz4 = "lz4",
         Zstd = "zstd",
     }
-}
-choice! {
-    /// `listeners`: whether connections are encrypted. Kafka names an address, too.
-    Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
 }
 choice! {
     /// `partition.assignment.strategy`: the client-side assignor, by its class name.
@@ -276,7 +304,7 @@ settings! {
         max_block: Duration = "max.block.ms", "60000", [0, ANY], "[0,...]", "how long send() may block on the buffer or on metadata.";
         max_request_size: u32 = "max.request.size", "1048576", [0, ANY], "[0,...]", "largest request, and largest record.";
         max_in_flight_requests: u32 = "max.in.flight.requests.per.connection", "5", [1, ANY], "[1,...]", "unanswered requests per broker.";
-        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "keeps retried batches in order; producer ids, by which a broker recognises a retry, are not modelled yet.";
+        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "numbers the records, so that a retried batch is not written twice nor out of order; needs acks=all and at most 5 requests in flight.";
         retries: u32 = "retries", "2147483647", [0, 2_147_483_647], "[0,...,2147483647]", "how often a batch is sent again; bounded by delivery.timeout.ms in practice.";
         delivery_timeout: Duration = "delivery.timeout.ms", "120000", [0, ANY], "[0,...]", "from send() to success or failure, retries included.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
@@ -308,7 +336,7 @@ settings! {
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
-        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "the consumer's rack, for the assignor, and for a leader whose replica.selector.class sends it to a replica there.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
@@ -337,6 +365,8 @@ settings! {
         replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
         replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
         high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
+        producer_id_expiration: Duration = "producer.id.expiration.ms", "86400000", [1, ANY], "[1,...]", "a producer that writes nothing to a partition for this long is forgotten there.";
+        producer_id_expiration_check_interval: Duration = "producer.id.expiration.check.interval.ms", "600000", [1, ANY], "[1,...]", "how often that is looked for.";
         listeners: Listeners = "listeners", "PLAINTEXT://:9092", [0, ANY], "[PLAINTEXT://:9092, SSL://:9092]", "whether connections are encrypted; SSL rules out zero-copy: each byte of an answer passes through the process.";
         log_segment_bytes: u32 = "log.segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size, where the topic says nothing.";
         log_retention_hours: u64 = "log.retention.hours", "168", [0, ANY], "[0,...]", "segments older than this are deleted, where the topic says nothing.";
@@ -344,7 +374,8 @@ settings! {
         log_retention_check_interval: Duration = "log.retention.check.interval.ms", "300000", [1, ANY], "[1,...]", "how often segments to delete are looked for.";
         log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms", "9223372036854775807", [1, ANY], "[1,...]", "how often logs are looked for that flush.ms wants on the disk; by default never.";
         log_flush_checkpoint_interval: Duration = "log.flush.offset.checkpoint.interval.ms", "60000", [1, ANY], "[1,...]", "how often recovery points are written to disk.";
-        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement, for rack-aware assignors and for consumers that read nearby.";
+        replica_selector: ReplicaSelector = "replica.selector.class", "null", [0, ANY], "[null, org.apache.kafka.common.replica.RackAwareReplicaSelector]", "RackAwareReplicaSelector sends a consumer with a client.rack to a replica in that rack.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
         offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";

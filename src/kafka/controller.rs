@@ -16,7 +16,7 @@
 //! `unclean.leader.election.interval.ms`, and at once when that setting changes, leaderless partitions of topics that allow
 //! it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks.
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,7 @@ pub mod heartbeats;
 pub mod index;
 mod narrate;
 pub mod partition_change;
+pub mod producer_ids;
 pub mod reassignments;
 pub mod topics;
 
@@ -199,6 +200,7 @@ impl Controller {
             Request::BrokerRegistration(request) => brokers::register(cluster, now, request, self.quorum.next_offset()),
             Request::BrokerHeartbeat(request) => self.heartbeat(now, request, out),
             Request::AlterPartition(request) => alter_partition::alter(cluster, request),
+            Request::AllocateProducerIds(request) => producer_ids::allocate(cluster, request),
             Request::CreateTopics(request) => topics::create(cluster, request, &mut self.rng),
             Request::CreatePartitions(request) => topics::create_partitions(cluster, request, &mut self.rng),
             Request::DeleteTopics(request) => topics::delete(cluster, request),
@@ -468,6 +470,7 @@ fn not_controller(request: &Request) -> Option<Decision> {
         Request::AlterPartition(_) => {
             Response::AlterPartition(AlterPartitionResponse { error, partitions: Vec::new() })
         }
+        Request::AllocateProducerIds(_) => producer_ids::refused(error),
         Request::CreateTopics(request) => Response::CreateTopics(CreateTopicsResponse {
             topics: topics(&mut request.topics.iter().map(|topic| &topic.name)),
         }),
@@ -509,6 +512,7 @@ fn refused(mut response: Response) -> Response {
         Response::BrokerRegistration(registration) => registration.error = error,
         Response::BrokerHeartbeat(heartbeat) => heartbeat.error = error,
         Response::AlterPartition(alter) => alter.error = error,
+        Response::AllocateProducerIds(_) => response = producer_ids::refused(error),
         Response::CreateTopics(create) => refuse(&mut create.topics),
         Response::CreatePartitions(create) => refuse(&mut create.topics),
         Response::DeleteTopics(delete) => refuse(&mut delete.topics),

@@ -45,8 +45,6 @@ pub enum Timer {
     QuorumFetchWait { replica: Node },
     /// Hand leadership back to preferred leaders.
     LeaderImbalance,
-    /// Look for leaderless partitions that may have an unclean leader.
-    UncleanElections,
     /// A voter that knows no leader stands for election, or its election has come to nothing.
     Election,
     /// A voter has not heard from the leader for too long.
@@ -55,6 +53,8 @@ pub enum Timer {
     CheckQuorum,
     /// The quorum's leader tells voters that do not fetch of itself again.
     BeginQuorumEpoch,
+    /// Look for leaderless partitions that may have an unclean leader.
+    UncleanElections,
 
     // Controllers and brokers
     /// Fetch the metadata log again, or ask a voter that did not answer.
@@ -79,6 +79,8 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// Look for producers that have been silent for long.
+    ProducerIdExpiry,
     /// The operating system looks for old dirty pages.
     WriteBack,
     /// Look for segments that need not be kept.
@@ -154,6 +156,7 @@ impl Timer {
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ProducerIdExpiry => "producer.id.expiration.check.interval.ms",
             Self::LogRetention => "log.retention.check.interval.ms",
             Self::LogFlush => "log.flush.scheduler.interval.ms",
             Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",

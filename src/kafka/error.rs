@@ -105,6 +105,12 @@ errors! {
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false;
     /// Old duplicate; clients count it as success.
     DuplicateSequenceNumber = 46, "DUPLICATE_SEQUENCE_NUMBER", false;
+    /// Partition leader saw a newer epoch.
+    InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false;
+    /// Operation not allowed in this transaction state.
+    InvalidTxnState = 48, "INVALID_TXN_STATE", false;
+    /// Marker from an old coordinator epoch.
+    TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED", false;
     /// Skipped because another part failed.
     OperationNotAttempted = 55, "OPERATION_NOT_ATTEMPTED", false;
     /// Log directory offline.

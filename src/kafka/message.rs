@@ -89,15 +89,16 @@ apis! {
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
+    /// An idempotent producer asks any broker for an id.
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = 22;
+    /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
     /// What settings are, and where each value comes from.
     DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = 32;
     /// Leaders wanted, preferred or at any price.
     ElectLeaders(ElectLeadersRequest, ElectLeadersResponse) = 43;
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse) = 44;
-    /// Partitions are to move to other brokers.
-    AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse) = 45;
-    ListPartitionReassignments(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse) = 46;
     /// A voter that wants to lead asks the others, first without obligation (KIP-996).
     Vote(VoteRequest, VoteResponse) = 52;
     /// A new leader of the quorum tells the other voters.
@@ -109,10 +110,15 @@ apis! {
     FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
     /// What a broker's log directories hold.
     DescribeLogDirs(DescribeLogDirsRequest, DescribeLogDirsResponse) = 35;
+    /// Partitions are to move to other brokers.
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse) = 45;
+    ListPartitionReassignments(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse) = 46;
     /// A leader proposes an ISR to the controller.
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
+    /// A broker asks the controller for a block of producer ids.
+    AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -143,6 +149,32 @@ pub struct PartitionProduceResponse {
     pub base_offset: Offset,
     pub log_start_offset: Offset,
     pub current_leader: CurrentLeader,
+}
+
+/// Without a transactional id: a new producer id, at epoch 0, whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdRequest {}
+
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdResponse {
+    pub error: ErrorCode,
+    /// -1 with an error, and so is the epoch.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsRequest {
+    pub broker: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsResponse {
+    pub error: ErrorCode,
+    /// The first id of the block; -1 with an error.
+    pub producer_id_start: i64,
+    pub producer_id_len: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -217,6 +249,36 @@ pub enum OffsetSpec {
 pub struct ListOffsetsResponse {
     /// The offset is -1 with an error.
     pub partitions: Vec<(TopicPartition, ErrorCode, Offset, LeaderEpoch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochRequest {
+    pub partitions: Vec<EpochQuestion>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochQuestion {
+    pub partition: TopicPartition,
+    /// The epoch the sender believes in; `None` skips the check.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch whose end is asked for.
+    pub leader_epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochResponse {
+    pub partitions: Vec<EpochEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochEnd {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    /// The largest epoch that the leader knows and that is not later than the one asked for. `None` where it cannot tell,
+    /// and from leaders of before KIP-279.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// -1 where the leader cannot tell.
+    pub end_offset: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -860,6 +922,7 @@ impl Message {
             Self::Request { request, .. } => match request {
                 Request::Produce(produce) => produce.partitions.iter().map(|(_, batch)| batch.size() + 20).sum(),
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
+                Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()

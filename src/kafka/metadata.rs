@@ -3,7 +3,7 @@
 //! Kafka writes these to `__cluster_metadata-0` (KIP-500, KIP-631). Controllers decide by appending records; brokers
 //! learn by fetching and applying them. Nobody changes an image in any other way.
 //!
-//! What we leave out: features, quotas, producer id blocks, log directories.
+//! What we leave out: features, quotas, log directories.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -52,6 +52,8 @@ pub enum MetadataRecord {
     /// `ClearElrRecord`: `min.insync.replicas` changed, of one topic or (`None`) of the cluster, so what was known about
     /// eligible leaders no longer holds.
     ClearElr { topic: Option<TopicId> },
+    /// `ProducerIdsRecord`: producer ids below `next_producer_id` are given away, the last block of them to `broker`.
+    ProducerIds { broker: BrokerId, broker_epoch: BrokerEpoch, next_producer_id: i64 },
     /// `NoOpRecord`: shows that the active controller is alive.
     NoOp,
 }
@@ -162,6 +164,8 @@ pub struct MetadataImage {
     pub topic_ids: BTreeMap<Name, TopicId>,
     /// How many topics were ever created: the next one's id.
     pub topics_created: u32,
+    /// The first producer id that no broker has been given.
+    pub next_producer_id: i64,
     pub configs: BTreeMap<ConfigResource, BTreeMap<Name, Name>>,
 }
 
@@ -260,6 +264,7 @@ impl MetadataImage {
                     None => config.remove(key),
                 };
             }
+            MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
             MetadataRecord::ClearElr { topic: Some(topic) } => self.clear_elr(*topic),
             MetadataRecord::ClearElr { topic: None } => {
                 let topics: Vec<TopicId> = self.topics.keys().copied().collect();

@@ -11,6 +11,8 @@ pub mod error;
 
 pub mod config;
 
+pub mod compat;
+
 pub mod varint;
 
 pub mod compression;
@@ -31,6 +33,8 @@ pub mod backoff;
 pub mod epochs;
 
 pub mod log;
+
+pub mod producer_state;
 
 pub mod disk;
 

@@ -170,8 +170,13 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Configs(_) | Self::Elect(_) | Self::Reassign(_) => {}
-            Self::Topics(_) | Self::LogDirs(_) | Self::Quorum(_) | Self::Print(_) => {}
+            Self::Topics(_)
+            | Self::Configs(_)
+            | Self::Elect(_)
+            | Self::Reassign(_)
+            | Self::LogDirs(_)
+            | Self::Quorum(_)
+            | Self::Print(_) => {}
         }
     }
 

@@ -266,6 +266,8 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         }
         Response::AlterPartition(alter) => Some(alter.error),
         Response::BrokerRegistration(registration) => Some(registration.error),
+        Response::InitProducerId(init) => Some(init.error),
+        Response::AllocateProducerIds(allocated) => Some(allocated.error),
         _ => None,
     };
     // A member's first join is always answered so; it is the protocol's way, no failure.

@@ -674,6 +674,10 @@ impl Witness for World {
         registration.into_iter().flat_map(|known| known.isr.iter().chain(&known.elr)).copied().collect()
     }
 
+    fn truncates_as_of_old(&self) -> bool {
+        !self.scenario.truncation.is_safe()
+    }
+
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {
         self.brokers()
             .filter_map(|(_, _, broker)| broker?.replica(partition))

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::storage::segment_limits;
 use super::{Broker, isr};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
 use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, TopicId, TopicPartition};
@@ -93,6 +94,9 @@ impl Broker {
             let log = self.unopened.remove(&partition).unwrap_or_default();
             let checkpoint = self.high_watermark_checkpoint.get(&partition).copied().unwrap_or_default();
             let mut replica = Replica::open(partition, log, checkpoint);
+            if self.clean_shutdown {
+                replica.reload_producers(now, self.config.producer_id_expiration);
+            }
             let config = self.topic_config(partition.topic);
             replica.log_mut().set_limits(segment_limits(&config));
             replica.set_config(config);
@@ -100,8 +104,13 @@ impl Broker {
             self.replicas.insert(partition, replica);
         }
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
-        let (led, epoch) = (replica.is_leader(), replica.leader_epoch());
+        let (led, epoch, followed) = (replica.is_leader(), replica.leader_epoch(), replica.leader());
         replica.apply(now, self.id, registration, out);
+        if self.truncation == TruncationRule::HighWatermark
+            && replica.leader().is_some_and(|leader| followed != Some(leader))
+        {
+            replica.truncate(replica.high_watermark(), out);
+        }
         if replica.is_leader() {
             self.follow(partition, None);
         } else if replica.leader_epoch() != epoch || led {
@@ -175,7 +184,7 @@ impl Broker {
         }
     }
 
-    fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
         for id in self.purgatory.fetches_on(partition) {
             self.try_complete_fetch(id, out);
         }

@@ -8,8 +8,8 @@ use crate::kafka::coordinator::{Append, GroupCoordinator};
 use crate::kafka::effects::Effect;
 use crate::kafka::ids::{LeaderEpoch, Origin, TopicId};
 use crate::kafka::message::{
-    FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-    OffsetSpec, PartitionMetadata, TopicMetadata,
+    EpochEnd, EpochQuestion, FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse,
+    ListOffsetsResponse, MetadataResponse, OffsetForLeaderEpochResponse, OffsetSpec, PartitionMetadata, TopicMetadata,
 };
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::kafka::record::{Batch, BatchBuilder};
@@ -238,6 +238,17 @@ impl Bench {
                 let partitions = partitions.map(|(at, _, spec)| (*at, ErrorCode::None, end(at, spec), LeaderEpoch(0)));
                 let response = ListOffsetsResponse { partitions: partitions.collect() };
                 self.respond(from, id, Response::ListOffsets(response));
+            }
+            // Nothing is ever cut off here.
+            Request::OffsetForLeaderEpoch(request) => {
+                let end = |question: &EpochQuestion| EpochEnd {
+                    partition: question.partition,
+                    error: ErrorCode::None,
+                    leader_epoch: Some(question.leader_epoch),
+                    end_offset: Offset::MAX,
+                };
+                let partitions = request.partitions.iter().map(end).collect();
+                self.respond(from, id, Response::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse { partitions }));
             }
             Request::Fetch(request) => self.fetch(from, id, request),
             request => self.coordinate(|coordinator, now, out| coordinator.on_request(now, from, id, &request, out)),

@@ -44,7 +44,10 @@ pub fn narrate(records: &[MetadataRecord], image: &MetadataImage, silent_for: Op
                 let cleared = image.partitions().filter(|(partition, _)| topic.is_none_or(|of| of == partition.topic));
                 cleared.for_each(|(partition, _)| narrate_elr(partition, Some(&[]), image, out));
             }
-            MetadataRecord::LeaderChange { .. } | MetadataRecord::UnregisterBroker { .. } | MetadataRecord::NoOp => {}
+            MetadataRecord::LeaderChange { .. }
+            | MetadataRecord::UnregisterBroker { .. }
+            | MetadataRecord::ProducerIds { .. }
+            | MetadataRecord::NoOp => {}
         }
     }
     for (topic, added) in new_partitions {

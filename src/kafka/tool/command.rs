@@ -33,12 +33,12 @@ pub enum Job {
     Produce(ConsoleProducer),
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
-    Configs(Configs),
-    Elect(LeaderElection),
-    Reassign(Reassign),
     Quorum(DescribeQuorum),
     LogDirs(LogDirs),
     DumpLog(DumpLog),
+    Configs(Configs),
+    Elect(LeaderElection),
+    Reassign(Reassign),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -147,6 +147,13 @@ pub enum ConsumerGroups {
     Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
 /// `kafka-configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Configs {
@@ -159,14 +166,6 @@ pub enum Configs {
 }
 
 /// `kafka-configs --alter`.
-/// `kafka-metadata-quorum describe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DescribeQuorum {
-    Status,
-    Replication { human_readable: bool },
-}
-
-/// `kafka-configs --alter --add-config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
     pub entity: Entity,
@@ -294,12 +293,12 @@ pub const TOOLS: &[&str] = &[
     "kafka-console-producer",
     "kafka-console-consumer",
     "kafka-consumer-groups",
-    "kafka-configs",
-    "kafka-leader-election",
-    "kafka-reassign-partitions",
     "kafka-metadata-quorum",
     "kafka-log-dirs",
     "kafka-dump-log",
+    "kafka-configs",
+    "kafka-leader-election",
+    "kafka-reassign-partitions",
 ];
 
 /// Those that read a standard input.
