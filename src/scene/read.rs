@@ -311,6 +311,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
         Message::Request { request, .. } => match request {
             Request::Fetch(_) => FlightKind::Ask,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
+            Request::ZkPing(_) | Request::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Control,
         },
         Message::Response { response, .. } => match response {
@@ -325,6 +326,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
                 return (FlightKind::Control, "offsets");
             }
             Response::Fetch(_) | Response::Heartbeat(_) | Response::BrokerHeartbeat(_) => FlightKind::Pulse,
+            Response::ZkPing(_) | Response::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Reply,
         },
     };
