@@ -102,5 +102,6 @@ test('a phone can fork a run', { context: { viewport: { width: 390, height: 844 
   await by(page, 'sheet-fork').click();
   const other = await opened;
   await other.waitForFunction(() => window.brokerscope);
-  assert.equal((await report(other)).now_us, 3_000_000);
+  const { now_us } = await report(other);
+  assert.ok(now_us >= 3_000_000 && now_us < 5_000_000, `it is at ${now_us} µs`);
 });
