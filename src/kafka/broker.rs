@@ -261,6 +261,9 @@ impl Broker {
                 self.take_turn(now, turn, out);
             }
             (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
+                if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) && self.log_dir_fails(out) {
+                    return;
+                }
                 self.on_fetched(now, leader, &epochs, fetch.partitions, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {

@@ -8,6 +8,7 @@
 pub mod command;
 
 mod consume;
+mod get_offsets;
 mod groups;
 mod log_dirs;
 mod options;
@@ -99,6 +100,7 @@ enum Talk {
     Topics(topics::Talk),
     Groups(groups::Talk),
     LogDirs(log_dirs::Talk),
+    GetOffsets(get_offsets::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
     Print(String),
@@ -110,6 +112,7 @@ impl Talk {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
             Job::Configs(job) => Self::Topics(topics::Talk::configs(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
             // Who runs the machine has read the files; there is nobody to ask.
             Job::DumpLog(_) => Self::Print(String::new()),
@@ -124,6 +127,7 @@ impl Talk {
             Self::Topics(talk) => talk.next(paper),
             Self::Groups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
+            Self::GetOffsets(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
             Self::Print(text) => {
@@ -138,6 +142,7 @@ impl Talk {
             Self::Topics(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
+            Self::GetOffsets(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
             Self::Print(_) => Verdict::GoOn,
@@ -150,6 +155,7 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
+            Self::GetOffsets(talk) => talk.no_answer(),
             Self::Topics(_) | Self::LogDirs(_) | Self::Print(_) => {}
         }
     }
@@ -159,6 +165,7 @@ impl Talk {
             Self::Topics(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
+            Self::GetOffsets(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
             Self::Print(_) => {}

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition};
+use crate::kafka::ids::{
+    BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
+};
 use crate::kafka::log::Log;
 use crate::kafka::replica::Replica;
 use crate::sim::trace::Stamped;
@@ -252,11 +254,8 @@ impl Checks {
             return;
         }
         // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| holds(log, tip));
+        let somewhere =
+            world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).any(|log| holds(log, tip));
         if !somewhere {
             let what =
                 format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));

@@ -245,7 +245,9 @@ impl World {
             if let Fact::TopicCreated { topic, name, .. } = &stamped.fact {
                 self.names.add_topic(*topic, name.clone());
             }
-            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) = (&stamped.fact, stamped.node) {
+            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) =
+                (&stamped.fact, stamped.node)
+            {
                 let mut books = mem::take(&mut self.books);
                 books.retire(*partition, self.log(broker, *partition).into_iter().flat_map(Log::retired));
                 self.books = books;

@@ -92,7 +92,11 @@ impl Storage {
 
 impl Files {
     /// Makes up for what the operating system's writer did since it last looked.
-    fn catch_up<'a>(&mut self, now: Instant, logs: impl Iterator<Item = (&'a TopicPartition, &'a mut Log)>) -> Vec<Fact> {
+    fn catch_up<'a>(
+        &mut self,
+        now: Instant,
+        logs: impl Iterator<Item = (&'a TopicPartition, &'a mut Log)>,
+    ) -> Vec<Fact> {
         let mut written = Vec::new();
         let next = self.last_write_back + WRITE_BACK_INTERVAL;
         for (partition, log) in logs.filter(|(_, log)| log.flushed() < log.end()) {
@@ -202,7 +206,10 @@ impl Broker {
 
     /// Whether a request makes the broker write.
     pub(super) fn is_write(request: &Request) -> bool {
-        matches!(request, Request::Produce(_) | Request::OffsetCommit(_))
+        matches!(
+            request,
+            Request::Produce(_) | Request::OffsetCommit(_) | Request::JoinGroup(_) | Request::SyncGroup(_)
+        )
     }
 
     /// After an append: a segment that was closed is forced to the disk, and so is everything where `flush.messages` says

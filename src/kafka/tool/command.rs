@@ -9,8 +9,9 @@ use std::fmt;
 use super::super::config::Acks;
 use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
+use super::super::message::OffsetSpec;
 use super::options::flags::Usage;
-use super::options::{consume, dump_log, groups, log_dirs, produce, topics};
+use super::options::{consume, dump_log, get_offsets, groups, log_dirs, produce, topics};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -31,6 +32,7 @@ pub enum Job {
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
     Configs(AlterConfigs),
+    GetOffsets(GetOffsets),
     LogDirs(LogDirs),
     DumpLog(DumpLog),
     /// Asks nobody: prints its help or version.
@@ -149,6 +151,14 @@ pub struct AlterConfigs {
     pub settings: Vec<(String, String)>,
 }
 
+/// `kafka-get-offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetOffsets {
+    /// `None`: every topic.
+    pub topic: Option<String>,
+    pub time: OffsetSpec,
+}
+
 /// `kafka-log-dirs --describe`; empty lists ask for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDirs {
@@ -202,11 +212,12 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 6] = [
+pub const TOOLS: [&str; 7] = [
     "kafka-topics",
     "kafka-console-producer",
     "kafka-console-consumer",
     "kafka-consumer-groups",
+    "kafka-get-offsets",
     "kafka-log-dirs",
     "kafka-dump-log",
 ];
@@ -246,6 +257,7 @@ impl ToolCommand {
             "kafka-topics" => topics::parse(&given).map(Job::Topics),
             "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-get-offsets" => get_offsets::parse(&given).map(Job::GetOffsets),
             "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
             "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
@@ -292,6 +304,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-get-offsets" => Some(get_offsets::USAGE),
         "kafka-log-dirs" => Some(log_dirs::USAGE),
         "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,

@@ -3,6 +3,7 @@
 pub mod consume;
 pub mod dump_log;
 pub mod flags;
+pub mod get_offsets;
 pub mod groups;
 pub mod log_dirs;
 pub mod produce;
