@@ -377,7 +377,7 @@ impl Broker {
                 let read = self.storage.files.disk.read(now, *partition, recovery_point, cold, cold_bytes);
                 done = done.max(read + OPEN);
             }
-            done += Duration::micros(CHECK_PER_MIB.as_micros() * bytes >> 20);
+            done += Duration::micros((CHECK_PER_MIB.as_micros() * bytes) >> 20);
         }
         out.set_timer(done, Timer::LogRecovery);
     }
