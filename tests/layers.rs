@@ -42,6 +42,7 @@ const CLIENTS: &[&str] =
     &["producer", "consumer", "tool", "cluster_view", "connection", "workload", "partitioner", "assignor"];
 const MACHINES: &[&str] = &[
     "broker",
+    "producer_state",
     "replica",
     "log",
     "epochs",

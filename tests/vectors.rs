@@ -32,6 +32,10 @@ fn tampered() -> Vec<(&'static str, &'static str, Value)> {
         ("high_watermark", "/cases/9/under_min_isr", json!(false)),
         ("epoch_cache", "/cases/1/ops/4/2/0/1", json!(7)),
         ("epoch_cache", "/cases/4/ops/3/5", json!(12)),
+        ("truncation", "/cases/2/steps/0/truncate_to", json!(2)),
+        ("truncation", "/cases/5/steps/1/diverging", json!([1, 8])),
+        ("truncation", "/cases/5/end/epochs", json!([[0, 0], [2, 6]])),
+        ("truncation", "/cases/7/steps/0/answer", json!("records")),
     ]
 }
 

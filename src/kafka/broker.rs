@@ -7,22 +7,30 @@
 //! Kafka's `BrokerServer`, `KafkaApis`, `ReplicaManager`, `BrokerMetadataPublisher`.
 
 mod describe;
+mod epochs;
 mod fetch;
 mod follow;
 mod groups;
 mod isr;
 mod produce;
+mod producer_ids;
 mod publish;
 mod replicas;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use self::follow::{Fetcher, LeaderOffset};
+use self::follow::{AskedFor, Fetcher, LeaderOffset};
+use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
+use self::throttle::Throttle;
+use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -50,6 +58,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// How its replicas find out what to cut off.
+    pub truncation: TruncationRule,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -97,6 +107,9 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -109,6 +122,7 @@ pub struct Broker {
     storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -116,6 +130,7 @@ pub struct Broker {
     proposals_in_flight: bool,
     /// The leader and partition epochs that the proposals under way speak of.
     proposed_at: BTreeMap<TopicPartition, (LeaderEpoch, PartitionEpoch)>,
+    producer_ids: ProducerIds,
     /// Topics asked of the controller.
     creating: BTreeSet<Name>,
     /// Requests of clients for the controller, while none is known.
@@ -127,17 +142,19 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
+    FollowerFetch { leader: BrokerId, asked: Vec<AskedFor> },
     FollowerListOffsets(LeaderOffset),
+    FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
     AlterPartition,
+    AllocateProducerIds,
     CreateTopic { name: Name },
     Forward { client: Node, correlation_id: u32, request: Box<Request> },
 }
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
-        let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
+        let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
             let registration = observer.image().brokers.get(&id);
@@ -149,6 +166,7 @@ impl Broker {
         };
         Self {
             id,
+            truncation,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -160,17 +178,21 @@ impl Broker {
             storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
@@ -200,11 +222,12 @@ impl Broker {
         if self.lifecycle.phase() == Phase::Running {
             self.publish_all(now, out);
         }
-        let ask = self.observer.fetch();
+        let ask = self.observer.start(now);
         self.ask(now, ask, Purpose::Observer, out);
         self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
@@ -221,11 +244,18 @@ impl Broker {
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
+            Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -237,8 +267,13 @@ impl Broker {
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             Request::AlterPartition(_)
+            | Request::Vote(_)
+            | Request::BeginQuorumEpoch(_)
+            | Request::EndQuorumEpoch(_)
+            | Request::FetchSnapshot(_)
             | Request::BrokerRegistration(_)
             | Request::BrokerHeartbeat(_)
+            | Request::AllocateProducerIds(_)
             | Request::QuorumFetch(_) => out.close_connection(from),
         }
     }
@@ -252,6 +287,15 @@ impl Broker {
                     self.ask(now, ask, Purpose::Observer, out);
                 }
             }
+            (Purpose::Observer, Response::FetchSnapshot(fetch)) => {
+                let (ask, is_new) = self.observer.on_snapshot(now, fetch, out);
+                if is_new && self.published {
+                    self.publish_snapshot(now, out);
+                }
+                if let Some(ask) = ask {
+                    self.ask(now, ask, Purpose::Observer, out);
+                }
+            }
             (Purpose::Lifecycle, Response::BrokerRegistration(registration)) => {
                 let turn = self.lifecycle.on_registration(now, &registration, out);
                 self.take_turn(now, turn, out);
@@ -260,16 +304,22 @@ impl Broker {
                 let turn = self.lifecycle.on_heartbeat(now, &heartbeat, out);
                 self.take_turn(now, turn, out);
             }
-            (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
+            (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
                 if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) && self.log_dir_fails(out) {
                     return;
                 }
-                self.on_fetched(now, leader, &epochs, fetch.partitions, out);
+                self.on_fetched(now, leader, &asked, fetch.partitions, out);
+            }
+            (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
+                self.on_epoch_ends(now, leader, &asked, &ends, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {
                 self.on_leader_offset(now, asked, &listed, out);
             }
             (Purpose::AlterPartition, Response::AlterPartition(altered)) => self.on_alter_partition(now, altered, out),
+            (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
+                self.on_producer_ids(now, &allocated);
+            }
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -301,7 +351,9 @@ impl Broker {
             }
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
+            Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -342,6 +394,7 @@ impl Broker {
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
+            Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
             Timer::ControlledShutdown => {
@@ -398,6 +451,19 @@ impl Broker {
         self.high_watermark_checkpoint.extend(now);
     }
 
+    /// On [`Timer::ProducerIdExpiry`] (`UnifiedLog`'s "PeriodicProducerExpirationCheck").
+    fn expire_producers(&mut self, now: Instant, out: &mut Effects) {
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
+        let (now_ms, expiration) = (now.timestamp_ms(), self.config.producer_id_expiration);
+        let concerned = self.replicas.iter().filter(|(_, replica)| replica.producers().has_expired(now_ms, expiration));
+        let concerned: Vec<TopicPartition> = concerned.map(|(partition, _)| partition).collect();
+        for partition in concerned {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.expire_producers(now, expiration);
+            }
+        }
+    }
+
     /// What is on disk when the process ends. A clean stop writes the high watermarks, and that it was clean.
     pub fn into_disk(mut self, clean: bool) -> BrokerDisk {
         if clean {
@@ -418,6 +484,8 @@ impl Broker {
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -475,6 +543,10 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

@@ -45,13 +45,23 @@ pub enum Timer {
     QuorumFetchWait { replica: Node },
     /// Hand leadership back to preferred leaders.
     LeaderImbalance,
+    /// A voter that knows no leader stands for election, or its election has come to nothing.
+    Election,
+    /// A voter has not heard from the leader for too long.
+    QuorumFetchTimeout,
+    /// The quorum's leader has not been fetched from by a majority for too long.
+    CheckQuorum,
+    /// The quorum's leader tells voters that do not fetch of itself again.
+    BeginQuorumEpoch,
+    /// Look for leaderless partitions that may have an unclean leader.
+    UncleanElections,
 
     // Controllers and brokers
-    /// Fetch the metadata log again.
+    /// Fetch the metadata log again, or ask a voter that did not answer.
     QuorumFetch,
 
     // Broker
-    /// The controller does not let the broker stop.
+    /// The controller does not let the broker stop; or no other voter takes over from a controller that stops.
     ControlledShutdown,
     /// The logs have been read after a start.
     LogRecovery,
@@ -69,6 +79,8 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// Look for producers that have been silent for long.
+    ProducerIdExpiry,
     /// The operating system looks for old dirty pages.
     WriteBack,
     /// Look for segments that need not be kept.
@@ -132,13 +144,19 @@ impl Timer {
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",
             Self::AppendLinger => "controller.quorum.append.linger.ms",
+            Self::Election => "controller.quorum.election.timeout.ms",
+            Self::QuorumFetchTimeout | Self::CheckQuorum | Self::BeginQuorumEpoch => {
+                "controller.quorum.fetch.timeout.ms"
+            }
             Self::LeaderImbalance => "leader.imbalance.check.interval.seconds",
+            Self::UncleanElections => "unclean.leader.election.interval.ms",
             Self::BrokerHeartbeat => "broker.heartbeat.interval.ms",
             Self::IsrShrink => "replica.lag.time.max.ms",
             Self::FollowerFetch { .. } => "replica.fetch.backoff.ms",
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ProducerIdExpiry => "producer.id.expiration.check.interval.ms",
             Self::LogRetention => "log.retention.check.interval.ms",
             Self::LogFlush => "log.flush.scheduler.interval.ms",
             Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",

@@ -11,6 +11,8 @@ pub mod error;
 
 pub mod config;
 
+pub mod compat;
+
 pub mod varint;
 
 pub mod compression;
@@ -32,6 +34,8 @@ pub mod epochs;
 
 pub mod log;
 
+pub mod producer_state;
+
 pub mod disk;
 
 pub mod replica;
@@ -42,6 +46,7 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
+pub mod quota;
 
 pub mod controller;
 

@@ -68,6 +68,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("kafka-consumer-groups --describe --group GROUP", "offsets and lag"),
     ("kafka-get-offsets --topic TOPIC --time latest", "offsets by time"),
     ("kafka-log-dirs --describe", "bytes of each replica"),
+    ("kafka-metadata-quorum describe --status", "who leads the quorum"),
+    ("kafka-metadata-quorum describe --replication --human-readable", "how far each copy of the metadata is"),
     ("kafka-console-consumer --topic TOPIC --from-beginning --max-messages 5", "read records"),
 ];
 

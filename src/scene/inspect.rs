@@ -104,6 +104,9 @@ pub fn overview(world: &World) -> Inspection {
         count("Lost", ledger.lost).changed_if(ledger.lost > 0),
         count("Duplicated", ledger.duplicated).changed_if(ledger.duplicated > 0),
     ];
+    if ledger.diverged > 0 {
+        books.push(count("Diverged", ledger.diverged).changed_if(true));
+    }
     for (name, group) in &ledger.groups {
         books.push(count(&format!("Processed by {name}"), group.distinct).to(Thing::Group(name.clone())));
         books.push(count("Redelivered", group.redelivered).changed_if(group.redelivered > 0));
@@ -197,7 +200,7 @@ fn controller(world: &World, id: ControllerId) -> Option<Inspection> {
     let mut rows = vec![Row::new("Process", format!("{state:?}").to_lowercase())];
     if let Some(machine) = machine {
         let quorum = machine.quorum();
-        rows.push(Row::new("Role", if quorum.is_leader() { "leader" } else { "follower" }));
+        rows.push(Row::new("Role", quorum.role().phase().name().to_lowercase()));
         rows.push(Row::new("Active controller", machine.is_active().to_string()));
         rows.push(Row::new("Quorum epoch", quorum.epoch().to_string()));
         rows.push(Row::new("Log end", quorum.next_offset().to_string()));

@@ -266,6 +266,8 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         }
         Response::AlterPartition(alter) => Some(alter.error),
         Response::BrokerRegistration(registration) => Some(registration.error),
+        Response::InitProducerId(init) => Some(init.error),
+        Response::AllocateProducerIds(allocated) => Some(allocated.error),
         _ => None,
     };
     // A member's first join is always answered so; it is the protocol's way, no failure.
@@ -337,7 +339,7 @@ fn controllers(world: &World) -> Vec<ControllerCard> {
             let active = controller.is_some_and(|controller| controller.is_active());
             let role = match controller {
                 Some(controller) if active => format!("leader · epoch {}", controller.quorum().epoch()),
-                Some(_) => "follower".to_owned(),
+                Some(controller) => controller.quorum().role().phase().name().to_lowercase(),
                 None => "down".to_owned(),
             };
             let node = Node::Controller(id);
@@ -352,7 +354,7 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
     let slow: Vec<(Node, Node)> = slow.map(|(pair, _)| pair).collect();
     let mut add = |from: Node, to: Node| {
         let down = |node| world.node_state(node).is_none_or(|state| health(state) == Health::Down);
-        let state = if world.network().is_cut(from, to) {
+        let state = if world.network().parts(from, to) {
             LinkState::Cut
         } else if down(from) || down(to) {
             LinkState::Dead
@@ -381,8 +383,7 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
     let brokers: Vec<Node> = world.brokers().map(|(id, ..)| Node::Broker(id)).collect();
     for (place, one) in brokers.iter().enumerate() {
         for other in &brokers[place + 1..] {
-            if world.network().is_cut(*one, *other) || slow.contains(&(*one, *other)) || slow.contains(&(*other, *one))
-            {
+            if world.network().parts(*one, *other) || slow.contains(&(*one, *other)) || slow.contains(&(*other, *one)) {
                 add(*one, *other);
             }
         }

@@ -8,12 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{
-    BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
+    BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
 };
 use crate::kafka::log::Log;
+use crate::kafka::quorum::Quorum;
+use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
 use crate::sim::trace::Stamped;
 use crate::time::Instant;
+
+mod quorum;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +39,18 @@ pub trait Witness {
     fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log>;
     /// Every broker there is.
     fn broker_ids(&self) -> Vec<BrokerId>;
+    /// A voter that runs.
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum>;
+    /// Every voter's metadata log, whether its process runs or not.
+    fn metadata_logs(&self) -> Vec<MetadataLog>;
     /// How a partition is called.
     fn name(&self, partition: TopicPartition) -> String;
     /// The brokers that may come to lead this partition by a clean election.
     fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId>;
     /// Whether a replica outside the ISR may lead this partition.
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
+    /// Whether the cluster cuts logs off as Kafka once did, which loses committed records and lets logs diverge.
+    fn truncates_as_of_old(&self) -> bool;
 }
 
 /// What the checks remember.
@@ -52,6 +62,7 @@ pub struct Checks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// Partitions whose last copy somebody took away.
     wiped: BTreeSet<TopicPartition>,
+    quorum: quorum::QuorumChecks,
     /// Partitions of which a power failure took records from some replica.
     unflushed: BTreeSet<TopicPartition>,
     violations: Vec<Violation>,
@@ -72,6 +83,10 @@ impl Checks {
     /// Looks at what one event did.
     pub fn after_event(&mut self, facts: &[Stamped], world: &impl Witness) {
         for stamped in facts {
+            let voter = if let Some(Node::Controller(id)) = stamped.node { world.quorum(id) } else { None };
+            if let Some((name, what)) = self.quorum.after_fact(stamped, voter, || world.metadata_logs()) {
+                self.report(name, stamped, what);
+            }
             match &stamped.fact {
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
@@ -196,6 +211,9 @@ impl Checks {
         partition: TopicPartition,
         world: &impl Witness,
     ) {
+        if world.truncates_as_of_old() {
+            return;
+        }
         let Some(leader) = world.replica(broker, partition) else { return };
         let Some(leadership) = leader.leadership() else { return };
         let high_watermark = leader.high_watermark();
@@ -294,7 +312,7 @@ impl Checks {
     ) {
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         // Where records may go again, a consumer may have been beyond what is left.
-        if self.wiped.contains(&partition) || world.allows_unclean_election(partition) {
+        if self.wiped.contains(&partition) || world.allows_unclean_election(partition) || world.truncates_as_of_old() {
             return;
         }
         if let Some(end) = ends.max().filter(|end| offset > *end) {

@@ -61,10 +61,12 @@ pub enum Command {
         node: NodeName,
         change: DiskChange,
     },
-    /// No message crosses between the two sides. Neither is empty, and no node stands on both.
+    /// No message crosses between the two sides; with `one_way`, none from the `one` to the `other`. Neither is empty,
+    /// and no node stands on both.
     Cut {
         one: Vec<NodeName>,
         other: Vec<NodeName>,
+        one_way: bool,
         lasting: Option<Duration>,
     },
     /// One link, both ways.
@@ -161,10 +163,11 @@ impl fmt::Display for Command {
             Self::Resume { node } => write!(f, "resume {node}"),
             Self::Slow { node, times, lasting } => write!(f, "slow {node} x{times}{}", Lasting(*lasting)),
             Self::Wipe { node } => write!(f, "wipe {node}"),
-            Self::Disk { node, change } => write!(f, "disk {node}{}", ShownDisk(*change)),
-            Self::Cut { one, other, lasting } => {
-                write!(f, "cut {} | {}{}", Spaced(one), Spaced(other), Lasting(*lasting))
+            Self::Cut { one, other, one_way, lasting } => {
+                let wall = if *one_way { "->" } else { "|" };
+                write!(f, "cut {} {wall} {}{}", Spaced(one), Spaced(other), Lasting(*lasting))
             }
+            Self::Disk { node, change } => write!(f, "disk {node}{}", ShownDisk(*change)),
             Self::Link { a, b, change } => write!(f, "link {a} {b}{change}"),
             Self::Heal { link: None } => write!(f, "heal"),
             Self::Heal { link: Some((a, b)) } => write!(f, "heal {a} {b}"),

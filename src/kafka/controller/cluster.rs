@@ -43,6 +43,13 @@ impl Cluster {
         &self.index
     }
 
+    /// Begins again with another image: a snapshot's, or none.
+    pub fn load(&mut self, image: MetadataImage) {
+        let mut index = PartitionIndex::default();
+        image.partitions().for_each(|(partition, state)| index.update(partition, None, Some(state)));
+        (self.image, self.index) = (image, Rc::new(index));
+    }
+
     /// Applies one record to the image, and keeps the index in step. The caller advances `image.next_offset`.
     pub fn apply(&mut self, record: &MetadataRecord) {
         match record {

@@ -1,7 +1,9 @@
 //! What a tool was asked to do: its command line, read as Kafka's tools read theirs.
 //!
-//! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions` and
-//! `ConsumerGroupCommandOptions` of Apache Kafka 4.3.1. What we leave out: files, formatter and reader classes,
+//! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions`,
+//! `ConsumerGroupCommandOptions`, `ConfigCommand`, `LeaderElectionCommand` and `ReassignPartitionsCommandOptions` of Apache
+//! Kafka 4.3.1. A tool that reads a file gets its text after `<<<`, as a shell would give it `/dev/stdin`. What we leave
+//! out: files, formatter and reader classes,
 //! serializers, and what the cluster here cannot serve yet (resetting and deleting offsets).
 
 use std::fmt;
@@ -9,9 +11,11 @@ use std::fmt;
 use super::super::config::Acks;
 use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
-use super::super::message::OffsetSpec;
+use super::super::message::{ElectionType, OffsetSpec};
 use super::options::flags::Usage;
-use super::options::{consume, dump_log, get_offsets, groups, log_dirs, produce, topics};
+use super::options::{
+    configs, consume, dump_log, elect, get_offsets, groups, log_dirs, produce, quorum, reassign, topics,
+};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -31,10 +35,13 @@ pub enum Job {
     Produce(ConsoleProducer),
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
-    Configs(AlterConfigs),
+    Quorum(DescribeQuorum),
     GetOffsets(GetOffsets),
     LogDirs(LogDirs),
     DumpLog(DumpLog),
+    Configs(Configs),
+    Elect(LeaderElection),
+    Reassign(Reassign),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -143,12 +150,92 @@ pub enum ConsumerGroups {
     Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
-/// `kafka-configs --alter --add-config`.
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
+/// `kafka-configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configs {
+    Alter(AlterConfigs),
+    /// With `all`, not only what was set for that very thing.
+    Describe {
+        entity: Entity,
+        all: bool,
+    },
+}
+
+/// `kafka-configs --alter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
-    /// `None`: the default of all brokers.
-    pub topic: Option<String>,
-    pub settings: Vec<(String, String)>,
+    pub entity: Entity,
+    /// `None` deletes a setting.
+    pub settings: Vec<(String, Option<String>)>,
+}
+
+/// Whose settings: the types and names of `kafka-configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entity {
+    Topic(String),
+    /// Every topic.
+    Topics,
+    Broker(BrokerId),
+    /// The default of all brokers.
+    BrokerDefaults,
+    /// Every broker, and the default.
+    Brokers,
+}
+
+/// `kafka-leader-election`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    pub election: ElectionType,
+    /// Topic and partition; `None` is all of them.
+    pub partitions: Option<Vec<(String, u32)>>,
+}
+
+/// `kafka-reassign-partitions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reassign {
+    Generate {
+        topics: Vec<String>,
+        brokers: Vec<BrokerId>,
+        rack_aware: bool,
+    },
+    Execute {
+        targets: Vec<Target>,
+        additional: bool,
+        /// Bytes a second.
+        throttle: Option<u64>,
+        allow_replication_factor_change: bool,
+    },
+    Verify {
+        targets: Vec<Target>,
+        preserve_throttles: bool,
+    },
+    Cancel {
+        targets: Vec<Target>,
+        preserve_throttles: bool,
+    },
+    List,
+}
+
+/// The replicas a partition is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub topic: String,
+    pub partition: u32,
+    pub replicas: Vec<BrokerId>,
+}
+
+impl Target {
+    /// As Kafka names a partition: `orders-0`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.topic, self.partition)
+    }
 }
 
 /// `kafka-get-offsets`.
@@ -212,15 +299,22 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 7] = [
+pub const TOOLS: &[&str] = &[
     "kafka-topics",
     "kafka-console-producer",
     "kafka-console-consumer",
     "kafka-consumer-groups",
+    "kafka-metadata-quorum",
     "kafka-get-offsets",
     "kafka-log-dirs",
     "kafka-dump-log",
+    "kafka-configs",
+    "kafka-leader-election",
+    "kafka-reassign-partitions",
 ];
+
+/// Those that read a standard input.
+const READERS: [&str; 3] = ["kafka-console-producer", "kafka-leader-election", "kafka-reassign-partitions"];
 
 /// What `--version` prints.
 const VERSION: &str = "4.3.1\n";
@@ -243,20 +337,27 @@ impl ToolCommand {
         // What follows `<<<` is the tool's standard input, as in a shell.
         let input_at = words.iter().position(|word| word == "<<<");
         let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
-        let given = usage.read(options)?;
+        let is_quorum = name == "kafka-metadata-quorum";
+        let options = if is_quorum { quorum::without_command(options)? } else { options.to_vec() };
+        let given = usage.read(&options)?;
         if options.is_empty() || given.has("help") {
             return Ok(Job::Print(usage.help()));
         }
         if given.has("version") {
             return Ok(Job::Print(VERSION.into()));
         }
-        if name != "kafka-console-producer" && !input.is_empty() {
+        if !READERS.contains(&name) && !input.is_empty() {
             return Err(format!("found input after `<<<`, but {name} reads none"));
         }
+        let input = input.get(1..).unwrap_or_default();
         match name {
             "kafka-topics" => topics::parse(&given).map(Job::Topics),
-            "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
+            "kafka-configs" => configs::parse(&given).map(Job::Configs),
+            "kafka-leader-election" => elect::parse(&given, input).map(Job::Elect),
+            "kafka-reassign-partitions" => reassign::parse(&given, input).map(Job::Reassign),
+            "kafka-console-producer" => produce::parse(&given, input).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
             "kafka-get-offsets" => get_offsets::parse(&given).map(Job::GetOffsets),
             "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
             "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
@@ -274,7 +375,9 @@ impl ToolCommand {
         let mut words = vec!["kafka-configs".to_owned(), "--alter".to_owned()];
         words.extend(entity);
         words.extend(["--add-config".to_owned(), added]);
-        Self { words, job: Job::Configs(AlterConfigs { topic, settings }) }
+        let entity = topic.map_or(Entity::BrokerDefaults, Entity::Topic);
+        let settings = settings.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        Self { words, job: Job::Configs(Configs::Alter(AlterConfigs { entity, settings })) }
     }
 
     /// `kafka-topics --create`.
@@ -301,9 +404,13 @@ impl ToolCommand {
 fn usage(name: &str) -> Option<Usage> {
     match name {
         "kafka-topics" => Some(topics::USAGE),
+        "kafka-configs" => Some(configs::USAGE),
+        "kafka-leader-election" => Some(elect::USAGE),
+        "kafka-reassign-partitions" => Some(reassign::USAGE),
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-metadata-quorum" => Some(quorum::USAGE),
         "kafka-get-offsets" => Some(get_offsets::USAGE),
         "kafka-log-dirs" => Some(log_dirs::USAGE),
         "kafka-dump-log" => Some(dump_log::USAGE),

@@ -171,17 +171,24 @@ fn disk(words: Words) -> Result<Command, String> {
     Ok(Command::Disk { node, change })
 }
 
-/// `cut A B … | C D … [for D]`; for one link, `cut A B` will do.
+/// `cut A B … | C D … [for D]`; for one link, `cut A B` will do. With `->` in place of the bar, only what goes that way
+/// is stopped.
 fn cut(line: &str) -> Result<Command, String> {
     let usage = "cut A B … | C D … [for D]";
-    let spaced = split(&line.replace('|', " | "))?;
+    let spaced = split(&line.replace('|', " | ").replace("->", " -> "))?;
     let (words, lasting) = Words { verb: "cut", rest: spaced.get(1..).unwrap_or_default() }.lasting()?;
-    let sides: Vec<&[String]> = words.rest.split(|word| word == "|").collect();
+    let one_way = words.rest.iter().any(|word| word == "->");
+    let sides: Vec<&[String]> = words.rest.split(|word| word == "|" || word == "->").collect();
     let nodes = |side: &[String]| side.iter().map(|word| node(word)).collect::<Result<Vec<_>, _>>();
     let (one, other) = match sides.as_slice() {
         [[a, b]] => (vec![node(a)?], vec![node(b)?]),
         [one, other] if !one.is_empty() && !other.is_empty() => (nodes(one)?, nodes(other)?),
-        _ => return Err(format!("found `{}`, allowed is `{usage}` with nodes on both sides of the `|`", line.trim())),
+        _ => {
+            return Err(format!(
+                "found `{}`, allowed is `{usage}` with nodes on both sides of the `|` (or `->`)",
+                line.trim()
+            ));
+        }
     };
     let mut seen = Vec::new();
     for node in one.iter().chain(&other) {
@@ -190,7 +197,7 @@ fn cut(line: &str) -> Result<Command, String> {
         }
         seen.push(node);
     }
-    Ok(Command::Cut { one, other, lasting })
+    Ok(Command::Cut { one, other, one_way, lasting })
 }
 
 fn two_nodes(words: Words, usage: &str) -> Result<(NodeName, NodeName), String> {

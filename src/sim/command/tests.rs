@@ -42,13 +42,16 @@ fn every_command_of_the_table_is_read() {
 #[test]
 fn a_cut_has_two_sides_and_one_link_needs_no_bar() {
     let cut = |line: &str| match parsed(line) {
-        Command::Cut { one, other, lasting } => (one.len(), other.len(), lasting),
+        Command::Cut { one, other, lasting, .. } => (one.len(), other.len(), lasting),
         other => panic!("{other:?}"),
     };
     assert_eq!(cut("cut broker-1 broker-2 | broker-3 controller-101 for 2m"), (2, 2, Some(Duration::secs(120))));
     assert_eq!(cut("cut broker-1|broker-2"), (1, 1, None));
     assert_eq!(cut("cut broker-1 broker-2"), (1, 1, None));
     assert_eq!(cut("cut broker-1 broker-2 for 3s"), (1, 1, Some(Duration::secs(3))));
+    let one_way = |line: &str| matches!(parsed(line), Command::Cut { one_way: true, .. });
+    assert!(one_way("cut broker-1 -> broker-2 broker-3 for 3s") && one_way("cut broker-1->broker-2"));
+    assert!(!one_way("cut broker-1 | broker-2"));
 }
 
 #[test]
@@ -194,7 +197,12 @@ fn any_command() -> impl Strategy<Value = Command> {
             times,
             lasting
         }),
-        (two(), any_lasting()).prop_map(|((a, b), lasting)| Command::Cut { one: vec![a], other: vec![b], lasting }),
+        (two(), any_lasting()).prop_map(|((a, b), lasting)| Command::Cut {
+            one: vec![a],
+            other: vec![b],
+            one_way: lasting.is_none(),
+            lasting
+        }),
         (two(), 0..1_000_000_u64, 1..1_000_000_u64).prop_map(|((a, b), latency, bandwidth)| Command::Link {
             a,
             b,

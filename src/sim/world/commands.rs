@@ -74,9 +74,9 @@ impl World {
                 let node = self.find(node)?;
                 self.change_disk(node, *change);
             }
-            Command::Cut { one, other, lasting } => {
+            Command::Cut { one, other, one_way, lasting } => {
                 let (one, other) = (self.find_all(one)?, self.find_all(other)?);
-                let number = self.network.cut(one, other);
+                let number = self.network.cut(one, other, *one_way);
                 self.note(None, cause, Fact::NetworkChanged { text: command.to_string().as_str().into() });
                 self.after(*lasting, Event::EndCut { number, cause });
             }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::connections::Connections;
 use super::{Blueprint, Event, Machine, Remains, Slot, World};
 use crate::kafka::broker::{Broker, BrokerDisk, BrokerSetup};
 use crate::kafka::config::BrokerConfig;
@@ -47,9 +48,7 @@ impl World {
             queue: Queue::default(),
             names: Names::default(),
             slots: BTreeMap::new(),
-            connections: std::collections::BTreeSet::new(),
-            held_up: Vec::new(),
-            held_up_news: Vec::new(),
+            connections: Connections::default(),
             next_fact: 1,
             events: 0,
             hash: TraceHash::default(),
@@ -165,6 +164,9 @@ impl World {
         };
         let state =
             if matches!(machine, Machine::Broker(_)) && !settled { NodeState::Starting } else { NodeState::Running };
+        if self.slots.get(&node).is_some_and(|slot| slot.dark) {
+            self.reset_connections(node, cause);
+        }
         if let Some(slot) = self.slot_mut(node) {
             slot.machine = machine;
             slot.dark = false;
@@ -178,14 +180,18 @@ impl World {
         match (node, blueprint) {
             (Node::Controller(id), _) => {
                 let (config, disk) = (self.broker_config(), old.into_controller_disk());
-                let controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                let mut controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                if settled {
+                    controller.settle();
+                }
                 Some(Machine::Controller(Box::new(controller)))
             }
             (Node::Broker(id), Blueprint::Broker(spec)) => {
                 let mut config = self.broker_config();
                 config.broker_rack.clone_from(&spec.rack);
                 let disk = old.into_broker_disk();
-                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled };
+                let truncation = self.scenario.truncation;
+                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled, truncation };
                 Some(Machine::Broker(Box::new(Broker::new(setup))))
             }
             (Node::Producer(id), Blueprint::Producer(spec)) => {
