@@ -351,6 +351,9 @@ impl Broker {
                 self.take_turn(now, turn, out);
             }
             (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) && self.log_dir_fails(out) {
+                    return;
+                }
                 self.on_fetched(now, leader, &asked, fetch.partitions, out);
             }
             (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {

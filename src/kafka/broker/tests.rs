@@ -423,5 +423,36 @@ fn copy(logs: &mut [Replica], leader: usize, follower: usize, batches: usize) {
                 return;
             }
         }
+#[test]
+fn an_encrypted_answer_passes_through_the_process_and_a_plain_one_does_not() {
+    let mut bench = Bench::new(LEADER);
+    let replica = bench.broker.replicas.get_mut(&orders()).expect("a replica");
+    for batch in batches(0, 3) {
+        replica.append_as_leader(Instant::ZERO, batch, false, &mut Effects::default()).expect("it leads");
+    }
+    let bytes = replica.log().bytes();
+    for (listeners, zero_copy, copied) in [("PLAINTEXT://:9092", bytes, 0), ("SSL://:9092", bytes, bytes)] {
+        bench.broker.set_config("listeners", listeners);
+        let wanted = FetchPartition {
+            partition: orders(),
+            current_leader_epoch: Some(EPOCH),
+            fetch_offset: 0,
+            last_fetched_epoch: None,
+            log_start_offset: 0,
+            max_bytes: 1 << 20,
+        };
+        let request = Request::Fetch(FetchRequest {
+            replica: Some((FOLLOWER, BrokerEpoch(1))),
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            isolation: Isolation::ReadUncommitted,
+            rack: None,
+            partitions: vec![wanted],
+        });
+        let message = Message::Request { correlation_id: 1, request };
+        bench.step(Input::Message { from: Node::Broker(FOLLOWER), message });
+        let counts = bench.broker.disk().counts();
+        assert_eq!((counts.sent_zero_copy, counts.sent_copied), (zero_copy, copied), "{listeners}");
     }
 }
