@@ -5,11 +5,15 @@
 
 pub mod assignors;
 mod batches;
+mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod live;
+mod logs;
 mod partitions;
 mod placement;
+mod producers;
 mod replication;
 
 use std::fmt::Write;
@@ -64,7 +68,7 @@ type Run = fn(&[String], &Value, &mut Findings) -> Result<(), String>;
 type Kind = (&'static str, &'static [&'static str], Run);
 
 /// All that can be checked.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 12] = [
     ("murmur2", &["key_hex", "utf8", "murmur2", "p_of_3", "p_of_6", "p_of_12", "p_of_50"], partitions::murmur2),
     (
         "coordinator_partition",
@@ -78,6 +82,9 @@ const KINDS: [Kind; 9] = [
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
+    ("producer_state", &[], producers::producer_state),
+    ("log_append", &[], logs::log_append),
+    ("live_traces", &[], live::live_traces),
 ];
 
 struct Tally {
