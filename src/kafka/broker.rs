@@ -7,6 +7,7 @@
 //! Kafka's `BrokerServer`, `KafkaApis`, `ReplicaManager`, `BrokerMetadataPublisher`.
 
 mod describe;
+mod epochs;
 mod fetch;
 mod follow;
 mod groups;
@@ -15,16 +16,21 @@ mod produce;
 mod producer_ids;
 mod publish;
 mod replicas;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use self::follow::{Fetcher, LeaderOffset};
+use self::follow::{AskedFor, Fetcher, LeaderOffset};
 use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
+use self::throttle::Throttle;
+use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -52,6 +58,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// How its replicas find out what to cut off.
+    pub truncation: TruncationRule,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -99,6 +107,9 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// Whether what the observer knows has been made true here once.
@@ -111,6 +122,7 @@ pub struct Broker {
     storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -130,8 +142,9 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, epochs: Vec<(TopicPartition, LeaderEpoch)> },
+    FollowerFetch { leader: BrokerId, asked: Vec<AskedFor> },
     FollowerListOffsets(LeaderOffset),
+    FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
     AlterPartition,
     AllocateProducerIds,
     CreateTopic { name: Name },
@@ -140,7 +153,7 @@ enum Purpose {
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled } = setup;
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
         let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             observer.settle();
@@ -153,6 +166,7 @@ impl Broker {
         };
         Self {
             id,
+            truncation,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -164,6 +178,7 @@ impl Broker {
             storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
@@ -171,11 +186,13 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
@@ -227,13 +244,18 @@ impl Broker {
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
             Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
             | Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -282,8 +304,11 @@ impl Broker {
                 let turn = self.lifecycle.on_heartbeat(now, &heartbeat, out);
                 self.take_turn(now, turn, out);
             }
-            (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
-                self.on_fetched(now, leader, &epochs, fetch.partitions, out);
+            (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                self.on_fetched(now, leader, &asked, fetch.partitions, out);
+            }
+            (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
+                self.on_epoch_ends(now, leader, &asked, &ends, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {
                 self.on_leader_offset(now, asked, &listed, out);
@@ -323,6 +348,7 @@ impl Broker {
             }
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
+            Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
             Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::CreateTopic { name } => {
@@ -455,6 +481,8 @@ impl Broker {
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -513,6 +541,9 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
         Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

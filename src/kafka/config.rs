@@ -163,14 +163,89 @@ choice! {
     /// `cleanup.policy` of a topic.
     CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
 }
+/// `replica.selector.class`: who decides from which replica a consumer reads (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicaSelector {
+    /// Nobody: it is always the leader.
+    Leader,
+    /// The leader sends a consumer to a replica in the consumer's rack.
+    RackAware,
+}
+
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+impl SettingValue for ReplicaSelector {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "" | "null" => Some(Self::Leader),
+            RACK_AWARE => Some(Self::RackAware),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Leader => "null".into(),
+            Self::RackAware => RACK_AWARE.into(),
+        }
+    }
+}
+
 choice! {
     /// `listeners`: whether connections are encrypted. Kafka names an address, too.
     Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
+}
+
+choice! {
+    /// `compression.type` of a topic.
+    TopicCompression {
+        /// As the producer compressed it.
+        Producer = "producer",
+        Uncompressed = "uncompressed",
+        Gzip = "gzip",
+        Snappy = "snappy",
+        Lz4 = "lz4",
+        Zstd = "zstd",
+    }
 }
 choice! {
     /// `partition.assignment.strategy`: the client-side assignor, by its class name.
     AssignmentStrategy {
         Range = "range" | "rangeassignor" | "org.apache.kafka.clients.consumer.rangeassignor",
+    }
+}
+
+/// `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas`: partition and broker, or `*`
+/// (`ThrottledReplicaListValidator`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThrottledReplicas {
+    all: bool,
+    listed: Vec<(u32, i32)>,
+}
+
+impl ThrottledReplicas {
+    /// Whether a broker's replica of a partition is among them.
+    pub fn contains(&self, partition: u32, broker: i32) -> bool {
+        self.all || self.listed.contains(&(partition, broker))
+    }
+}
+
+impl SettingValue for ThrottledReplicas {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        let replica = |word: &str| {
+            let (partition, broker) = word.trim().split_once(':')?;
+            Some((partition.parse().ok()?, broker.parse().ok()?))
+        };
+        match text.trim() {
+            "" => Some(Self::default()),
+            "*" => Some(Self { all: true, listed: Vec::new() }),
+            list => Some(Self { all: false, listed: list.split(',').map(replica).collect::<Option<_>>()? }),
+        }
+    }
+    fn show(&self) -> String {
+        if self.all {
+            return "*".into();
+        }
+        self.listed.iter().map(|(partition, broker)| format!("{partition}:{broker}")).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -261,7 +336,7 @@ settings! {
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
-        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "the consumer's rack, for the assignor, and for a leader whose replica.selector.class sends it to a replica there.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
@@ -281,6 +356,9 @@ settings! {
         message_max_bytes: u32 = "message.max.bytes", "1048588", [0, ANY], "[0,...]", "largest batch, where the topic says nothing.";
         auto_leader_rebalance: bool = "auto.leader.rebalance.enable", "true", [0, 1], "[true, false]", "moves leadership back to preferred leaders from time to time.";
         leader_imbalance_check_interval_seconds: u64 = "leader.imbalance.check.interval.seconds", "300", [1, ANY], "[1,...]", "seconds between those times.";
+        unclean_leader_election_interval: Duration = "unclean.leader.election.interval.ms", "300000", [1, ANY], "[1,...]", "how often the controller looks for leaderless partitions that may have an unclean leader.";
+        leader_throttled_rate: u64 = "leader.replication.throttled.rate", "9223372036854775807", [0, ANY], "[0,...]", "bytes a second that leaders send to throttled replicas outside the ISR, all together.";
+        follower_throttled_rate: u64 = "follower.replication.throttled.rate", "9223372036854775807", [0, ANY], "[0,...]", "bytes a second that throttled replicas outside the ISR fetch, all together.";
         replica_lag_time_max: Duration = "replica.lag.time.max.ms", "30000", [0, ANY], "[0,...]", "a follower not caught up for longer leaves the ISR; checked every half of it.";
         replica_fetch_max_bytes: u32 = "replica.fetch.max.bytes", "1048576", [0, ANY], "[0,...]", "bytes of one partition in a follower's fetch.";
         replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", "500", [0, ANY], "[0,...]", "longest a leader holds a follower's fetch.";
@@ -296,7 +374,8 @@ settings! {
         log_retention_check_interval: Duration = "log.retention.check.interval.ms", "300000", [1, ANY], "[1,...]", "how often segments to delete are looked for.";
         log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms", "9223372036854775807", [1, ANY], "[1,...]", "how often logs are looked for that flush.ms wants on the disk; by default never.";
         log_flush_checkpoint_interval: Duration = "log.flush.offset.checkpoint.interval.ms", "60000", [1, ANY], "[1,...]", "how often recovery points are written to disk.";
-        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement, for rack-aware assignors and for consumers that read nearby.";
+        replica_selector: ReplicaSelector = "replica.selector.class", "null", [0, ANY], "[null, org.apache.kafka.common.replica.RackAwareReplicaSelector]", "RackAwareReplicaSelector sends a consumer with a client.rack to a replica in that rack.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
         offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";
@@ -329,6 +408,9 @@ settings! {
         min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs.";
         unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, which loses records.";
         max_message_bytes: u32 = "max.message.bytes", "1048588", [0, ANY], "[0,...]", "largest batch.";
+        compression: TopicCompression = "compression.type", "producer", [0, ANY], "[producer, uncompressed, gzip, snappy, lz4, zstd]", "how the leader stores batches; here always as the producer compressed them.";
+        leader_throttled_replicas: ThrottledReplicas = "leader.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose sending to followers outside the ISR counts against leader.replication.throttled.rate.";
+        follower_throttled_replicas: ThrottledReplicas = "follower.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose fetching outside the ISR counts against follower.replication.throttled.rate.";
         timestamp_type: TimestampType = "message.timestamp.type", "CreateTime", [0, ANY], "[CreateTime, LogAppendTime]", "whose clock stamps the records.";
         cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; compaction has no effect here yet.";
         segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size.";
@@ -341,6 +423,15 @@ settings! {
         flush_ms: i64 = "flush.ms", "9223372036854775807", [0, ANY], "[0,...]", "forces the log to the disk after this time; looked for every log.flush.scheduler.interval.ms.";
     }
 }
+
+/// The settings of a broker that can be changed while it runs (`DynamicBrokerConfig.ALL_DYNAMIC_CONFIGS`).
+pub const DYNAMIC_BROKER_SETTINGS: [&str; 5] = [
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+    "message.max.bytes",
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+];
 
 /// The known name most like `key`: at most a third of its letters differ.
 fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {

@@ -12,11 +12,11 @@
 //!
 //! What happens without a request: every eighth of `broker.session.timeout.ms` silent brokers are fenced; every
 //! `metadata.max.idle.interval.ms` a no-op record shows that the controller is alive; every
-//! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders, and leaderless partitions of
-//! topics that allow it get an unclean leader.
+//! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders; every
+//! `unclean.leader.election.interval.ms`, and at once when that setting changes, leaderless partitions of topics that allow
+//! it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, reassignment, ElectLeaders;
-//! the unclean check runs with the balance check instead of on its own five minutes.
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,10 @@ use super::error::ErrorCode;
 use super::fact::Fact;
 use super::ids::{BrokerEpoch, BrokerId, ControllerId, Name, Node, Offset, Voters};
 use super::message::{
-    AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse, IncrementalAlterConfigsResponse, Message,
-    Request, Response, TopicResult,
+    AlterPartitionReassignmentsResponse, AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
+    ElectLeadersResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, Message, Request,
+    Response, TopicResult,
 };
 use super::metadata::{ConfigResource, MetadataBatch, MetadataImage, MetadataRecord};
 use super::quorum::{ControllerDisk, Quorum};
@@ -40,11 +41,13 @@ pub mod brokers;
 pub mod cluster;
 pub mod configs;
 pub mod decision;
+pub mod elections;
 pub mod heartbeats;
 pub mod index;
 mod narrate;
 pub mod partition_change;
 pub mod producer_ids;
+pub mod reassignments;
 pub mod topics;
 
 use cluster::Cluster;
@@ -56,6 +59,9 @@ use partition_change::{ChangeRequest, Election};
 const ELECTION_STREAM: u64 = 595;
 /// Most elections of one balance pass (`MAX_ELECTIONS_PER_IMBALANCE`).
 const MAX_ELECTIONS: usize = 1000;
+
+/// What an active controller does from time to time.
+const PERIODIC: [Timer; 4] = [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance, Timer::UncleanElections];
 
 /// What a cluster is formatted with (`kafka-storage format`): the first active controller writes it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +204,9 @@ impl Controller {
             Request::CreateTopics(request) => topics::create(cluster, request, &mut self.rng),
             Request::CreatePartitions(request) => topics::create_partitions(cluster, request, &mut self.rng),
             Request::DeleteTopics(request) => topics::delete(cluster, request),
+            Request::ElectLeaders(request) => elections::elect(cluster, request),
+            Request::AlterPartitionReassignments(request) => reassignments::alter(cluster, request),
+            Request::ListPartitionReassignments(request) => reassignments::list(cluster, request),
             Request::IncrementalAlterConfigs(request) => {
                 let Decision { records, response } = configs::alter(cluster, request);
                 let unclean = configs::allow_unclean_elections(&records);
@@ -233,7 +242,9 @@ impl Controller {
             // Nobody takes over: it stops all the same.
             Timer::ControlledShutdown => out.exit(),
             Timer::RequestTimeouts => self.quorum.on_request_timeouts(now, out),
-            Timer::NoOp | Timer::BrokerSessions | Timer::LeaderImbalance => self.on_periodic(now, timer, out),
+            Timer::NoOp | Timer::BrokerSessions | Timer::LeaderImbalance | Timer::UncleanElections => {
+                self.on_periodic(now, timer, out)
+            }
             _ => {}
         }
     }
@@ -242,17 +253,25 @@ impl Controller {
         if !self.active {
             return;
         }
-        match timer {
-            Timer::NoOp => self.write(now, vec![MetadataRecord::NoOp], None, out),
-            Timer::BrokerSessions => self.fence_silent_brokers(now, out),
-            _ => {
-                if self.cluster.config.auto_leader_rebalance {
-                    self.elect_preferred_leaders(now, out);
-                }
-                self.elect_unclean_leaders(now, out);
+        let more = match timer {
+            Timer::NoOp => {
+                self.write(now, vec![MetadataRecord::NoOp], None, out);
+                false
             }
+            Timer::BrokerSessions => {
+                self.fence_silent_brokers(now, out);
+                false
+            }
+            Timer::LeaderImbalance => {
+                self.cluster.config.auto_leader_rebalance && self.elect_preferred_leaders(now, out)
+            }
+            _ => self.elect_unclean_leaders(now, out),
+        };
+        if more {
+            out.set_timer(now, timer);
+        } else {
+            self.schedule(now, timer, out);
         }
-        self.schedule(now, timer, out);
     }
 
     fn schedule(&self, now: Instant, timer: Timer, out: &mut Effects) {
@@ -260,6 +279,7 @@ impl Controller {
         let period = match timer {
             Timer::NoOp => config.metadata_max_idle_interval,
             Timer::BrokerSessions => (config.broker_session_timeout / 8).max(Duration::millis(1)),
+            Timer::UncleanElections => config.unclean_leader_election_interval,
             _ => Duration::secs(config.leader_imbalance_check_interval_seconds),
         };
         // An interval of 0 turns the no-op records off.
@@ -281,29 +301,35 @@ impl Controller {
         }
     }
 
-    fn elect_preferred_leaders(&mut self, now: Instant, out: &mut Effects) {
+    /// Whether there may be more to elect than one pass does.
+    fn elect_preferred_leaders(&mut self, now: Instant, out: &mut Effects) -> bool {
         let request = || ChangeRequest { election: Election::Preferred, ..ChangeRequest::default() };
         let fit = |broker: BrokerId| self.cluster.is_active(broker);
-        let records = self
+        let records: Vec<MetadataRecord> = self
             .cluster
             .index()
             .imbalanced()
             .filter_map(|partition| self.cluster.change_partition(partition, request(), fit))
             .take(MAX_ELECTIONS)
             .collect();
+        let more = records.len() >= MAX_ELECTIONS;
         self.write(now, records, None, out);
+        more
     }
 
-    fn elect_unclean_leaders(&mut self, now: Instant, out: &mut Effects) {
+    /// Whether there may be more to elect than one pass does.
+    fn elect_unclean_leaders(&mut self, now: Instant, out: &mut Effects) -> bool {
         let request = || ChangeRequest { election: Election::Unclean, ..ChangeRequest::default() };
         let fit = |broker: BrokerId| self.cluster.is_active(broker);
         let leaderless = self.cluster.index().leaderless().into_iter();
-        let records = leaderless
+        let records: Vec<MetadataRecord> = leaderless
             .filter(|partition| self.cluster.unclean_election_enabled(partition.topic))
             .filter_map(|partition| self.cluster.change_partition(partition, request(), fit))
             .take(MAX_ELECTIONS)
             .collect();
+        let more = records.len() >= MAX_ELECTIONS;
         self.write(now, records, None, out);
+        more
     }
 
     /// Step 2 of the road above. No records, no batch.
@@ -369,7 +395,7 @@ impl Controller {
         if self.cluster.image.next_offset == 1 {
             self.write(now, self.bootstrap_records(), None, out);
         }
-        for timer in [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance] {
+        for timer in PERIODIC {
             self.schedule(now, timer, out);
         }
     }
@@ -393,7 +419,7 @@ impl Controller {
         if self.cluster.image.next_offset > self.quorum.high_watermark() {
             self.cluster.load(MetadataImage::default());
         }
-        for timer in [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance] {
+        for timer in PERIODIC {
             out.cancel_timer(timer);
         }
         self.refuse_waiting(out);
@@ -455,11 +481,20 @@ fn not_controller(request: &Request) -> Option<Decision> {
             Response::DeleteTopics(DeleteTopicsResponse { topics: topics(&mut request.topics.iter()) })
         }
         Request::IncrementalAlterConfigs(request) => {
-            let cluster = Name::from("");
-            let of_cluster = request.cluster.first().map(|_| &cluster);
+            let broker = Name::from("");
+            let of_brokers = (!request.cluster.is_empty() || !request.brokers.is_empty()).then_some(&broker);
             Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse {
-                results: topics(&mut request.topics.iter().map(|(name, ..)| name).chain(of_cluster)),
+                results: topics(&mut request.topics.iter().map(|(name, ..)| name).chain(of_brokers)),
             })
+        }
+        Request::ElectLeaders(_) => Response::ElectLeaders(ElectLeadersResponse { error, partitions: Vec::new() }),
+        Request::AlterPartitionReassignments(_) => {
+            let partitions = Vec::new();
+            Response::AlterPartitionReassignments(AlterPartitionReassignmentsResponse { error, partitions })
+        }
+        Request::ListPartitionReassignments(_) => {
+            let partitions = Vec::new();
+            Response::ListPartitionReassignments(ListPartitionReassignmentsResponse { error, partitions })
         }
         _ => return None,
     }))
@@ -482,6 +517,9 @@ fn refused(mut response: Response) -> Response {
         Response::CreatePartitions(create) => refuse(&mut create.topics),
         Response::DeleteTopics(delete) => refuse(&mut delete.topics),
         Response::IncrementalAlterConfigs(alter) => refuse(&mut alter.results),
+        Response::ElectLeaders(elect) => (elect.error, elect.partitions) = (error, Vec::new()),
+        Response::AlterPartitionReassignments(alter) => (alter.error, alter.partitions) = (error, Vec::new()),
+        Response::ListPartitionReassignments(list) => (list.error, list.partitions) = (error, Vec::new()),
         _ => {}
     }
     response

@@ -53,6 +53,8 @@ pub enum Timer {
     CheckQuorum,
     /// The quorum's leader tells voters that do not fetch of itself again.
     BeginQuorumEpoch,
+    /// Look for leaderless partitions that may have an unclean leader.
+    UncleanElections,
 
     // Controllers and brokers
     /// Fetch the metadata log again, or ask a voter that did not answer.
@@ -147,6 +149,7 @@ impl Timer {
                 "controller.quorum.fetch.timeout.ms"
             }
             Self::LeaderImbalance => "leader.imbalance.check.interval.seconds",
+            Self::UncleanElections => "unclean.leader.election.interval.ms",
             Self::BrokerHeartbeat => "broker.heartbeat.interval.ms",
             Self::IsrShrink => "replica.lag.time.max.ms",
             Self::FollowerFetch { .. } => "replica.fetch.backoff.ms",
@@ -261,7 +264,10 @@ impl Effects {
 
     /// How much longer the step takes.
     pub fn busy_for(&self) -> Duration {
-        let busy = self.effects.iter().map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
+        let busy = self
+            .effects
+            .iter()
+            .map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
         busy.fold(Duration::ZERO, |sum, lasting| sum + lasting)
     }
 

@@ -115,6 +115,8 @@ errors! {
     OperationNotAttempted = 55, "OPERATION_NOT_ATTEMPTED", false;
     /// Log directory offline.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
+    /// Another reassignment runs.
+    ReassignmentInProgress = 60, "REASSIGNMENT_IN_PROGRESS", false;
     /// Group has members.
     NonEmptyGroup = 68, "NON_EMPTY_GROUP", false;
     /// No such group.
@@ -131,10 +133,18 @@ errors! {
     OffsetNotAvailable = 78, "OFFSET_NOT_AVAILABLE", true;
     /// Rejoin with the id in this answer.
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED", false;
+    /// Preferred replica not in ISR or down.
+    PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE", true;
     /// Group is full.
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
     /// Another member took this instance id.
     FencedInstanceId = 82, "FENCED_INSTANCE_ID", false;
+    /// Nobody can lead.
+    EligibleLeadersNotAvailable = 83, "ELIGIBLE_LEADERS_NOT_AVAILABLE", true;
+    /// Leader is already right.
+    ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED", true;
+    /// Nothing to cancel.
+    NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS", false;
     /// Record failed validation.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// Stale partition epoch.

@@ -91,7 +91,13 @@ apis! {
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
     /// An idempotent producer asks any broker for an id.
     InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = 22;
+    /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
+    /// What settings are, and where each value comes from.
+    DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = 32;
+    /// Leaders wanted, preferred or at any price.
+    ElectLeaders(ElectLeadersRequest, ElectLeadersResponse) = 43;
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse) = 44;
     /// A voter that wants to lead asks the others, first without obligation (KIP-996).
     Vote(VoteRequest, VoteResponse) = 52;
@@ -104,6 +110,9 @@ apis! {
     FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
     /// What a broker's log directories hold.
     DescribeLogDirs(DescribeLogDirsRequest, DescribeLogDirsResponse) = 35;
+    /// Partitions are to move to other brokers.
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse) = 45;
+    ListPartitionReassignments(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse) = 46;
     /// A leader proposes an ISR to the controller.
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
@@ -243,6 +252,36 @@ pub struct ListOffsetsResponse {
 }
 
 #[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochRequest {
+    pub partitions: Vec<EpochQuestion>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochQuestion {
+    pub partition: TopicPartition,
+    /// The epoch the sender believes in; `None` skips the check.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch whose end is asked for.
+    pub leader_epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochResponse {
+    pub partitions: Vec<EpochEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochEnd {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    /// The largest epoch that the leader knows and that is not later than the one asked for. `None` where it cannot tell,
+    /// and from leaders of before KIP-279.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// -1 where the leader cannot tell.
+    pub end_offset: Offset,
+}
+
+#[derive(Clone, Debug)]
 pub struct MetadataRequest {
     /// Topics by name; `None` asks for all.
     pub topics: Option<Vec<Name>>,
@@ -280,6 +319,9 @@ pub struct PartitionMetadata {
     pub elr: Vec<BrokerId>,
     pub last_known_elr: Vec<BrokerId>,
     pub offline_replicas: Vec<BrokerId>,
+    /// Replicas that a reassignment adds. In Kafka these two come by ListPartitionReassignments; here they ride along.
+    pub adding_replicas: Vec<BrokerId>,
+    pub removing_replicas: Vec<BrokerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -512,11 +554,149 @@ pub struct IncrementalAlterConfigsRequest {
     pub topics: Vec<(Name, Name, Option<Name>)>,
     /// The same for the default of all brokers.
     pub cluster: Vec<(Name, Option<Name>)>,
+    /// The same for one broker.
+    pub brokers: Vec<(BrokerId, Name, Option<Name>)>,
 }
 
 #[derive(Clone, Debug)]
 pub struct IncrementalAlterConfigsResponse {
     pub results: Vec<TopicResult>,
+}
+
+/// What settings belong to, as clients name it (`ConfigResource`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigEntity {
+    Topic(Name),
+    Broker(BrokerId),
+    /// The default of every broker.
+    Brokers,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeConfigsRequest {
+    pub entity: ConfigEntity,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeConfigsResponse {
+    pub error: ErrorCode,
+    pub message: Option<Name>,
+    /// By name.
+    pub configs: Vec<DescribedConfig>,
+}
+
+/// One setting: its value and where that comes from, and every other value that would count without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConfig {
+    pub name: Name,
+    pub value: Name,
+    pub source: ConfigSource,
+    /// Source, name there, and value; the first one counts.
+    pub synonyms: Vec<(ConfigSource, Name, Name)>,
+}
+
+/// Where a setting's value comes from (`DescribeConfigsResponse.ConfigSource`); the first that has one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigSource {
+    DynamicTopic,
+    DynamicBroker,
+    DynamicDefaultBroker,
+    StaticBroker,
+    Default,
+}
+
+impl ConfigSource {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+            Self::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
+            Self::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            Self::StaticBroker => "STATIC_BROKER_CONFIG",
+            Self::Default => "DEFAULT_CONFIG",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ElectLeadersRequest {
+    pub election: ElectionType,
+    /// Topic and partition; `None` asks for all.
+    pub partitions: Option<Vec<(Name, u32)>>,
+    pub timeout: Duration,
+}
+
+/// Which leaders ElectLeaders asks for (`ElectionType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElectionType {
+    /// The first replica, where another leads.
+    Preferred,
+    /// Any replica, where none leads.
+    Unclean,
+}
+
+impl ElectionType {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preferred => "PREFERRED",
+            Self::Unclean => "UNCLEAN",
+        }
+    }
+}
+
+/// What became of one partition, with Kafka's sentence for an error.
+#[derive(Clone, Debug)]
+pub struct PartitionResult {
+    pub topic: Name,
+    pub partition: u32,
+    pub error: ErrorCode,
+    pub message: Option<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ElectLeadersResponse {
+    pub error: ErrorCode,
+    /// Of all partitions, those that needed no election are left out.
+    pub partitions: Vec<PartitionResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionReassignmentsRequest {
+    /// KIP-860.
+    pub allow_replication_factor_change: bool,
+    /// Topic, partition, and the replicas it is to have; `None` cancels what is under way.
+    pub partitions: Vec<(Name, u32, Option<Vec<BrokerId>>)>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionReassignmentsResponse {
+    pub error: ErrorCode,
+    pub partitions: Vec<PartitionResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListPartitionReassignmentsRequest {
+    /// Topic and partition; `None` asks for all.
+    pub partitions: Option<Vec<(Name, u32)>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListPartitionReassignmentsResponse {
+    pub error: ErrorCode,
+    pub partitions: Vec<OngoingReassignment>,
+}
+
+/// A partition that moves.
+#[derive(Clone, Debug)]
+pub struct OngoingReassignment {
+    pub topic: Name,
+    pub partition: u32,
+    /// All of them, those on their way in and out included.
+    pub replicas: Vec<BrokerId>,
+    pub adding: Vec<BrokerId>,
+    pub removing: Vec<BrokerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -742,6 +922,7 @@ impl Message {
             Self::Request { request, .. } => match request {
                 Request::Produce(produce) => produce.partitions.iter().map(|(_, batch)| batch.size() + 20).sum(),
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
+                Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()

@@ -41,8 +41,11 @@ pub enum MetadataRecord {
         isr: Option<Vec<BrokerId>>,
         leader: Option<Option<BrokerId>>,
         replicas: Option<Vec<BrokerId>>,
+        adding: Option<Vec<BrokerId>>,
+        removing: Option<Vec<BrokerId>>,
         elr: Option<Vec<BrokerId>>,
         last_known_elr: Option<Vec<BrokerId>>,
+        recovering: Option<bool>,
     },
     /// `ConfigRecord`: `None` removes the key.
     Config { resource: ConfigResource, key: Name, value: Option<Name> },
@@ -102,6 +105,10 @@ pub struct MetadataSnapshot {
 pub struct PartitionRegistration {
     /// In order of preference: the first is the preferred leader.
     pub replicas: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that are new.
+    pub adding: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that go at its end.
+    pub removing: Vec<BrokerId>,
     pub isr: Vec<BrokerId>,
     /// Eligible leader replicas (KIP-966): left the ISR while it was below `min.insync.replicas`, yet hold everything
     /// committed.
@@ -111,6 +118,15 @@ pub struct PartitionRegistration {
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
+    /// `LeaderRecoveryState`: elected uncleanly, and no ISR of its own since.
+    pub recovering: bool,
+}
+
+impl PartitionRegistration {
+    /// Whether a reassignment of this partition is under way (`PartitionReassignmentReplicas.isReassignmentInProgress`).
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
 }
 
 /// A broker as the controller has it (Kafka's `BrokerRegistration`).
@@ -271,7 +287,20 @@ impl MetadataImage {
     }
 
     fn apply_partition_change(&mut self, partition: TopicPartition, record: &MetadataRecord) {
-        let MetadataRecord::PartitionChange { isr, leader, replicas, elr, last_known_elr, .. } = record else { return };
+        let MetadataRecord::PartitionChange {
+            isr,
+            leader,
+            replicas,
+            adding,
+            removing,
+            elr,
+            last_known_elr,
+            recovering,
+            ..
+        } = record
+        else {
+            return;
+        };
         let Some(topic) = self.topics.get_mut(&partition.topic) else { return };
         let Some(state) = Rc::make_mut(topic).partitions.get_mut(partition.partition as usize) else { return };
         let take = |field: &mut Vec<BrokerId>, change: &Option<Vec<BrokerId>>| {
@@ -281,12 +310,15 @@ impl MetadataImage {
         };
         take(&mut state.isr, isr);
         take(&mut state.replicas, replicas);
+        take(&mut state.adding, adding);
+        take(&mut state.removing, removing);
         take(&mut state.elr, elr);
         take(&mut state.last_known_elr, last_known_elr);
         if let Some(leader) = leader {
             state.leader = *leader;
             state.leader_epoch = LeaderEpoch(state.leader_epoch.0 + 1);
         }
+        state.recovering = recovering.unwrap_or(state.recovering);
         state.partition_epoch = PartitionEpoch(state.partition_epoch.0 + 1);
     }
 }

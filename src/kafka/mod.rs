@@ -11,6 +11,8 @@ pub mod error;
 
 pub mod config;
 
+pub mod compat;
+
 pub mod varint;
 
 pub mod compression;
@@ -44,6 +46,7 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
+pub mod quota;
 
 pub mod controller;
 

@@ -326,8 +326,7 @@ impl RememberedBatch {
 fn check_sequence(entry: Option<&ProducerEntry>, batch: &Batch) -> Result<(), Refusal> {
     // Nothing is known of it, perhaps because everything it wrote was deleted.
     let Some(entry) = entry else { return Ok(()) };
-    let expected =
-        if batch.producer_epoch == entry.epoch { sequence_after(entry.last_sequence(), 1) } else { 0 };
+    let expected = if batch.producer_epoch == entry.epoch { sequence_after(entry.last_sequence(), 1) } else { 0 };
     if batch.base_sequence == expected {
         return Ok(());
     }

@@ -68,6 +68,8 @@ pub struct Leadership {
 pub struct FollowerState {
     /// The offset it last asked for; `None` until it has fetched from this leader.
     pub log_end: Option<Offset>,
+    /// Its log start, as that fetch told.
+    log_start: Offset,
     /// Its broker epoch in that fetch.
     pub broker_epoch: Option<BrokerEpoch>,
     last_fetch: Option<Instant>,
@@ -81,6 +83,21 @@ impl FollowerState {
     /// Whether it has everything, or had at some moment of the last `lag_time_max` (`replica.lag.time.max.ms`).
     pub fn is_caught_up(&self, now: Instant, leader_end: Offset, lag_time_max: Duration) -> bool {
         self.log_end == Some(leader_end) || self.last_caught_up.is_some_and(|at| now.since(at) <= lag_time_max)
+    }
+
+    /// Whether its log has that offset, or ends there.
+    pub fn covers(&self, offset: Offset) -> bool {
+        self.log_end.is_some_and(|end| (self.log_start..=end).contains(&offset))
+    }
+
+    /// A leader's new epoch (`Replica.resetReplicaState`). A broker that led before knows what it knew; the clock of the
+    /// lag begins anew for members of the ISR, or the first check would throw them out.
+    fn begin_epoch(&self, now: Instant, leader_end: Offset, led_before: bool, in_isr: bool) -> Self {
+        let last_caught_up = in_isr.then_some(now);
+        if !led_before {
+            return Self { last_caught_up, ..Self::default() };
+        }
+        Self { last_caught_up, last_fetch: last_caught_up, last_fetch_leader_end: leader_end, ..*self }
     }
 }
 
@@ -233,7 +250,7 @@ impl Replica {
             if new_epoch {
                 self.become_leader(now, me, registration, out);
             } else {
-                self.confirm_isr(now, registration, out);
+                self.confirm_isr(registration, out);
             }
         } else if new_epoch || self.is_leader() {
             self.role = Role::Follower(registration.leader);
@@ -245,18 +262,18 @@ impl Replica {
         }
     }
 
-    /// The epoch begins at the log end. Nothing is known of the followers, so the high watermark waits until each in
-    /// the ISR has fetched once; ISR members count as caught up now, or the first check would throw them out.
+    /// The epoch begins at the log end. A broker that did not lead before knows nothing of the followers, so the high
+    /// watermark waits until each in the ISR has fetched once.
     fn become_leader(&mut self, now: Instant, me: BrokerId, registration: &PartitionRegistration, out: &mut Effects) {
         self.log.begin_epoch(self.leader_epoch);
+        let end = self.log.end();
+        let known = self.leadership().map(|leadership| &leadership.followers);
+        let state_of = |id: &BrokerId| known.and_then(|known| known.get(id)).copied().unwrap_or_default();
         let followers = registration
             .replicas
             .iter()
             .filter(|id| **id != me)
-            .map(|id| {
-                let last_caught_up = registration.isr.contains(id).then_some(now);
-                (*id, FollowerState { last_caught_up, ..FollowerState::default() })
-            })
+            .map(|id| (*id, state_of(id).begin_epoch(now, end, known.is_some(), registration.isr.contains(id))))
             .collect();
         self.role = Role::Leader(Leadership {
             isr: registration.isr.clone(),
@@ -268,7 +285,7 @@ impl Replica {
     }
 
     /// The controller's ISR, by the metadata log or in answer to a proposal, replaces whatever was proposed.
-    fn confirm_isr(&mut self, now: Instant, registration: &PartitionRegistration, out: &mut Effects) {
+    fn confirm_isr(&mut self, registration: &PartitionRegistration, out: &mut Effects) {
         let partition = self.partition;
         let Some(leadership) = self.leadership_mut() else { return };
         leadership.proposed = None;
@@ -279,11 +296,6 @@ impl Replica {
         leadership.followers.retain(|id, _| registration.replicas.contains(id));
         if let Some(leader) = registration.leader {
             leadership.followers.remove(&leader);
-        }
-        for id in registration.isr.iter().filter(|id| !leadership.isr.contains(id)) {
-            if let Some(follower) = leadership.followers.get_mut(id) {
-                follower.last_caught_up = follower.last_caught_up.max(Some(now));
-            }
         }
         if leadership.isr != registration.isr {
             leadership.isr.clone_from(&registration.isr);
@@ -377,6 +389,12 @@ impl Replica {
 
     /// Checks a request's leader epoch, then that this replica leads.
     pub fn check_epoch(&self, requested: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+        self.compare_epoch(requested)?;
+        if self.is_leader() { Ok(()) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+
+    /// Checks a request's leader epoch.
+    pub fn compare_epoch(&self, requested: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         if let Some(requested) = requested {
             if requested < self.leader_epoch {
                 return Err(ErrorCode::FencedLeaderEpoch);
@@ -385,7 +403,7 @@ impl Replica {
                 return Err(ErrorCode::UnknownLeaderEpoch);
             }
         }
-        if self.is_leader() { Ok(()) } else { Err(ErrorCode::NotLeaderOrFollower) }
+        Ok(())
     }
 
     /// Who leads, as an error answer tells the client (KIP-951).
@@ -394,16 +412,21 @@ impl Replica {
         leader.map(|leader| (leader, self.leader_epoch))
     }
 
-    /// Where a follower's log leaves this one, if it does: its last record's epoch ends earlier here, or was never here.
-    pub fn diverging_epoch(
+    /// Places a fetch in this log (`Partition.readRecords`). Where it tells the epoch of the last record before the offset,
+    /// and that epoch ends earlier here or was never here, the logs part: the answer is where.
+    pub fn place(
         &self,
-        last_fetched: LeaderEpoch,
+        last_fetched: Option<LeaderEpoch>,
         fetch_offset: Offset,
     ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
-        let Some((epoch, end)) = self.log.epochs().end_offset_for(Some(last_fetched), self.log.end()) else {
-            return Err(ErrorCode::OffsetOutOfRange);
-        };
-        Ok((epoch < last_fetched || end < fetch_offset).then_some((epoch, end)))
+        let (start, end) = (self.log.start(), self.log.end());
+        if let Some(last_fetched) = last_fetched {
+            let known = self.log.epochs().end_offset_for(Some(last_fetched), end).ok_or(ErrorCode::OffsetOutOfRange)?;
+            if fetch_offset >= start && (known.0 < last_fetched || known.1 < fetch_offset) {
+                return Ok(Some(known));
+            }
+        }
+        if (start..=end).contains(&fetch_offset) { Ok(None) } else { Err(ErrorCode::OffsetOutOfRange) }
     }
 
     /// Takes note of a follower's fetch. Returns whether its log end moved.
@@ -413,6 +436,7 @@ impl Replica {
         follower: BrokerId,
         epoch: BrokerEpoch,
         fetch_offset: Offset,
+        log_start: Offset,
     ) -> bool {
         let leader_end = self.log.end();
         let Some(state) = self.leadership_mut().and_then(|leadership| leadership.followers.get_mut(&follower)) else {
@@ -427,6 +451,7 @@ impl Replica {
         state.last_fetch_leader_end = state.last_fetch_leader_end.max(leader_end);
         state.last_fetch = Some(now);
         state.broker_epoch = Some(epoch);
+        state.log_start = log_start;
         let before = state.log_end.replace(fetch_offset);
         before != state.log_end
     }
@@ -524,14 +549,7 @@ impl Replica {
     }
 
     /// The controller's answer to a proposal. An older answer than what is known changes nothing.
-    pub fn accept_isr(
-        &mut self,
-        now: Instant,
-        me: BrokerId,
-        isr: Vec<BrokerId>,
-        epoch: PartitionEpoch,
-        out: &mut Effects,
-    ) {
+    pub fn accept_isr(&mut self, me: BrokerId, isr: Vec<BrokerId>, epoch: PartitionEpoch, out: &mut Effects) {
         if epoch < self.partition_epoch {
             return;
         }
@@ -542,7 +560,7 @@ impl Replica {
             leader: Some(me),
             ..PartitionRegistration::default()
         };
-        self.confirm_isr(now, &registration, out);
+        self.confirm_isr(&registration, out);
     }
 
     /// Appends what the leader sent and follows its high watermark (`ReplicaFetcherThread.processPartitionData`).

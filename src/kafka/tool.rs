@@ -7,13 +7,17 @@
 
 pub mod command;
 
+mod configs;
 mod consume;
+mod elect;
 mod groups;
+mod json;
 mod log_dirs;
 mod options;
 mod print;
 mod produce;
 mod quorum;
+mod reassign;
 mod topics;
 
 pub use command::ToolCommand;
@@ -98,6 +102,9 @@ enum Verdict {
 #[derive(Clone, Debug)]
 enum Talk {
     Topics(topics::Talk),
+    Configs(configs::Talk),
+    Elect(elect::Talk),
+    Reassign(reassign::Talk),
     Groups(groups::Talk),
     LogDirs(log_dirs::Talk),
     Produce(produce::Talk),
@@ -110,7 +117,9 @@ impl Talk {
     fn new(job: &Job) -> Self {
         match job {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
-            Job::Configs(job) => Self::Topics(topics::Talk::configs(job.clone())),
+            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone())),
+            Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
+            Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
             // Who runs the machine has read the files; there is nobody to ask.
@@ -125,6 +134,9 @@ impl Talk {
     fn next(&mut self, now: Instant, paper: &mut Paper, rng: &mut Rng) -> Next {
         match self {
             Self::Topics(talk) => talk.next(paper),
+            Self::Configs(talk) => talk.next(),
+            Self::Elect(talk) => talk.next(),
+            Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
@@ -140,6 +152,9 @@ impl Talk {
     fn answer(&mut self, now: Instant, from: BrokerId, response: Response, paper: &mut Paper) -> Verdict {
         match self {
             Self::Topics(talk) => talk.answer(response, paper),
+            Self::Configs(talk) => talk.answer(response, paper),
+            Self::Elect(talk) => talk.answer(response, paper),
+            Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
@@ -155,13 +170,22 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::LogDirs(_) | Self::Quorum(_) | Self::Print(_) => {}
+            Self::Topics(_)
+            | Self::Configs(_)
+            | Self::Elect(_)
+            | Self::Reassign(_)
+            | Self::LogDirs(_)
+            | Self::Quorum(_)
+            | Self::Print(_) => {}
         }
     }
 
     fn give_up(&mut self, paper: &mut Paper) {
         match self {
             Self::Topics(talk) => talk.give_up(paper),
+            Self::Configs(talk) => talk.give_up(paper),
+            Self::Elect(talk) => talk.give_up(paper),
+            Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),

@@ -104,6 +104,9 @@ pub fn overview(world: &World) -> Inspection {
         count("Lost", ledger.lost).changed_if(ledger.lost > 0),
         count("Duplicated", ledger.duplicated).changed_if(ledger.duplicated > 0),
     ];
+    if ledger.diverged > 0 {
+        books.push(count("Diverged", ledger.diverged).changed_if(true));
+    }
     for (name, group) in &ledger.groups {
         books.push(count(&format!("Processed by {name}"), group.distinct).to(Thing::Group(name.clone())));
         books.push(count("Redelivered", group.redelivered).changed_if(group.redelivered > 0));

@@ -49,6 +49,8 @@ pub trait Witness {
     fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId>;
     /// Whether a replica outside the ISR may lead this partition.
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
+    /// Whether the cluster cuts logs off as Kafka once did, which loses committed records and lets logs diverge.
+    fn truncates_as_of_old(&self) -> bool;
 }
 
 /// What the checks remember.
@@ -209,6 +211,9 @@ impl Checks {
         partition: TopicPartition,
         world: &impl Witness,
     ) {
+        if world.truncates_as_of_old() {
+            return;
+        }
         let Some(leader) = world.replica(broker, partition) else { return };
         let Some(leadership) = leader.leadership() else { return };
         let high_watermark = leader.high_watermark();
@@ -267,11 +272,8 @@ impl Checks {
             return;
         }
         // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| holds(log, tip));
+        let somewhere =
+            world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).any(|log| holds(log, tip));
         if !somewhere {
             let what =
                 format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));
@@ -310,7 +312,7 @@ impl Checks {
     ) {
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         // Where records may go again, a consumer may have been beyond what is left.
-        if self.wiped.contains(&partition) || world.allows_unclean_election(partition) {
+        if self.wiped.contains(&partition) || world.allows_unclean_election(partition) || world.truncates_as_of_old() {
             return;
         }
         if let Some(end) = ends.max().filter(|end| offset > *end) {

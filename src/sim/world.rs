@@ -252,7 +252,9 @@ impl World {
             if let Fact::TopicCreated { topic, name, .. } = &stamped.fact {
                 self.names.add_topic(*topic, name.clone());
             }
-            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) = (&stamped.fact, stamped.node) {
+            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) =
+                (&stamped.fact, stamped.node)
+            {
                 let mut books = mem::take(&mut self.books);
                 books.retire(*partition, self.log(broker, *partition).into_iter().flat_map(Log::retired));
                 self.books = books;
@@ -670,6 +672,10 @@ impl Witness for World {
     fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId> {
         let registration = self.image().and_then(|image| image.partition(partition));
         registration.into_iter().flat_map(|known| known.isr.iter().chain(&known.elr)).copied().collect()
+    }
+
+    fn truncates_as_of_old(&self) -> bool {
+        !self.scenario.truncation.is_safe()
     }
 
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::kafka::broker::{Broker, BrokerDisk, BrokerSetup};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::controller::{Bootstrap, Controller};
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
@@ -60,6 +61,7 @@ impl Cluster {
                 disk: BrokerDisk::with_history(history.clone()),
                 rng: rng(u64::from(id.0.unsigned_abs())),
                 settled: true,
+                truncation: TruncationRule::default(),
             })
         };
         let mut cluster = Self {

@@ -12,8 +12,8 @@ use crate::kafka::config::{Acks, Compression, Isolation};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::ids::LeaderEpoch;
 use crate::kafka::message::{
-    FetchPartition, FetchRequest, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, OffsetSpec,
-    ProduceRequest, Request, Response,
+    EpochQuestion, FetchPartition, FetchRequest, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
+    OffsetForLeaderEpochRequest, OffsetSpec, ProduceRequest, Request, Response,
 };
 use crate::kafka::record::{Batch, BatchBuilder};
 use crate::time::Duration;
@@ -77,6 +77,7 @@ impl Trace {
             "Produce" => self.produce(asked),
             "ListOffsets LATEST" => self.latest_offsets(),
             "Fetch" => self.fetch(asked),
+            "OffsetForLeaderEpoch" => self.end_of_epoch(asked),
             other => Err(Trouble::NotBuilt(format!("{other} is"))),
         }
     }
@@ -193,6 +194,23 @@ impl Trace {
             ("high_watermark", json!(partition.high_watermark)),
             ("last_stable_offset", json!(partition.last_stable_offset)),
             ("batches", partition.batches.iter().map(shown).collect()),
+        ]))
+    }
+
+    fn end_of_epoch(&mut self, asked: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
+        let question = EpochQuestion {
+            partition: PARTITION,
+            current_leader_epoch: epoch(asked, "current_leader_epoch")?,
+            leader_epoch: epoch(asked, "leader_epoch")?.unwrap_or_default(),
+        };
+        let request = OffsetForLeaderEpochRequest { partitions: vec![question] };
+        let answer = self.cluster.ask(Request::OffsetForLeaderEpoch(request));
+        let Some(Response::OffsetForLeaderEpoch(ends)) = &answer else { return Err(silent(answer.as_ref())) };
+        let end = ends.partitions.first().ok_or_else(|| silent(answer.as_ref()))?;
+        Ok(fields([
+            ("error", json!(end.error.name())),
+            ("leader_epoch", json!(end.leader_epoch.map_or(-1, |epoch| epoch.0))),
+            ("end_offset", json!(end.end_offset)),
         ]))
     }
 }

@@ -136,7 +136,7 @@ impl Broker {
                 ErrorCode::None => {
                     self.proposals.remove(&altered.partition);
                     if altered.leader_epoch == replica.leader_epoch() {
-                        replica.accept_isr(now, self.id, altered.isr, altered.partition_epoch, out);
+                        replica.accept_isr(self.id, altered.isr, altered.partition_epoch, out);
                     }
                     self.after_isr_change(now, altered.partition, out);
                 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::storage::segment_limits;
 use super::{Broker, isr};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
 use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, TopicId, TopicPartition};
@@ -29,9 +30,9 @@ impl Broker {
                     partitions.extend(self.replicas.keys().filter(|partition| partition.topic == *id));
                 }
                 MetadataRecord::ClearElr { topic: None } => partitions.extend(self.replicas.keys()),
-                MetadataRecord::Config { resource, key, value } => {
+                MetadataRecord::Config { resource, key, .. } => {
                     configs = true;
-                    self.apply_broker_config(*resource, key, value.as_deref());
+                    self.apply_broker_config(*resource, key);
                 }
                 _ => {}
             }
@@ -52,9 +53,10 @@ impl Broker {
     pub(super) fn publish_all(&mut self, now: Instant, out: &mut Effects) {
         self.published = true;
         let image = self.observer.image().clone();
-        let cluster = image.configs.get(&ConfigResource::Cluster).cloned().unwrap_or_default();
-        for (key, value) in &cluster {
-            self.apply_broker_config(ConfigResource::Cluster, key, Some(value));
+        for resource in [ConfigResource::Cluster, ConfigResource::Broker(self.id)] {
+            for key in image.configs.get(&resource).into_iter().flat_map(|config| config.keys()) {
+                self.apply_broker_config(resource, key);
+            }
         }
         let mine: Vec<TopicPartition> = image
             .partitions()
@@ -102,8 +104,13 @@ impl Broker {
             self.replicas.insert(partition, replica);
         }
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
-        let (led, epoch) = (replica.is_leader(), replica.leader_epoch());
+        let (led, epoch, followed) = (replica.is_leader(), replica.leader_epoch(), replica.leader());
         replica.apply(now, self.id, registration, out);
+        if self.truncation == TruncationRule::HighWatermark
+            && replica.leader().is_some_and(|leader| followed != Some(leader))
+        {
+            replica.truncate(replica.high_watermark(), out);
+        }
         if replica.is_leader() {
             self.follow(partition, None);
         } else if replica.leader_epoch() != epoch || led {
@@ -177,7 +184,7 @@ impl Broker {
         }
     }
 
-    fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
         for id in self.purgatory.fetches_on(partition) {
             self.try_complete_fetch(id, out);
         }
@@ -191,12 +198,16 @@ impl Broker {
         self.wake_fetches(partition, out);
     }
 
-    fn apply_broker_config(&mut self, resource: ConfigResource, key: &str, value: Option<&str>) {
+    /// A setting of this broker, as the image has it now: its own, else that of all brokers, else what it was started
+    /// with.
+    fn apply_broker_config(&mut self, resource: ConfigResource, key: &str) {
         if !matches!(resource, ConfigResource::Cluster) && resource != ConfigResource::Broker(self.id) {
             return;
         }
-        let default = super::BrokerConfig::default().get(key);
-        if let Some(value) = value.map(ToOwned::to_owned).or(default) {
+        let configs = &self.observer.image().configs;
+        let dynamic = |resource| configs.get(&resource).and_then(|config| config.get(key)).map(ToString::to_string);
+        let dynamic = dynamic(ConfigResource::Broker(self.id)).or_else(|| dynamic(ConfigResource::Cluster));
+        if let Some(value) = dynamic.or_else(|| self.static_config.get(key)) {
             // The controller has refused what Kafka would; a topic's key at the cluster is no broker setting.
             let _ = self.config.set(key, &value);
         }
@@ -224,7 +235,9 @@ impl Broker {
             unclean_leader_election: self.config.unclean_leader_election,
             max_message_bytes: self.config.message_max_bytes,
             segment_bytes: self.config.log_segment_bytes,
-            retention: Duration::secs(self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000)),
+            retention: Duration::secs(
+                self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000),
+            ),
             retention_bytes: self.config.log_retention_bytes,
             ..TopicConfig::default()
         };

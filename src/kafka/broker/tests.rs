@@ -61,6 +61,7 @@ impl Bench {
         ];
         let history = MetadataBatch { base_offset: 0, epoch: LeaderEpoch(1), records: records.into() };
         let broker = Broker::new(BrokerSetup {
+            truncation: Default::default(),
             id,
             config: BrokerConfig::default(),
             voters: [ControllerId(101)].into(),

@@ -43,8 +43,9 @@ fn alter_one(
     check(cluster, sender, state, proposal)?;
 
     let target_isr = Some(proposal.new_isr.iter().map(|(id, _)| *id).collect());
-    let request =
-        ChangeRequest { election: cluster.election_for(partition.topic), target_isr, ..ChangeRequest::default() };
+    let election = cluster.election_for(partition.topic);
+    // A leader speaks up once it has recovered; only then does it propose an ISR.
+    let request = ChangeRequest { election, target_isr, recovered: true, ..ChangeRequest::default() };
     let mut after = state.clone();
     if let Some(record) = cluster.change_partition(partition, request, |id| cluster.is_active(id)) {
         if let MetadataRecord::PartitionChange { isr, leader, .. } = &record {

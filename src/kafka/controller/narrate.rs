@@ -35,12 +35,17 @@ pub fn narrate(records: &[MetadataRecord], image: &MetadataImage, silent_for: Op
                     out.note(Fact::TopicDeleted { topic: *id, name: topic.name.clone() });
                 }
             }
-            MetadataRecord::PartitionChange { partition, isr, leader, .. } => {
+            MetadataRecord::PartitionChange { partition, isr, leader, elr, .. } => {
+                narrate_reassignment(*partition, record, image, out);
                 narrate_partition(*partition, isr.as_deref(), *leader, image, out);
+                narrate_elr(*partition, elr.as_deref(), image, out);
+            }
+            MetadataRecord::ClearElr { topic } => {
+                let cleared = image.partitions().filter(|(partition, _)| topic.is_none_or(|of| of == partition.topic));
+                cleared.for_each(|(partition, _)| narrate_elr(partition, Some(&[]), image, out));
             }
             MetadataRecord::LeaderChange { .. }
             | MetadataRecord::UnregisterBroker { .. }
-            | MetadataRecord::ClearElr { .. }
             | MetadataRecord::ProducerIds { .. }
             | MetadataRecord::NoOp => {}
         }
@@ -83,6 +88,33 @@ fn narrate_partition(
     } else if let Some(to) = isr {
         let epoch = PartitionEpoch(old.partition_epoch.0 + 1);
         out.note(Fact::IsrChanged { partition, from: old.isr.clone(), to: to.to_vec(), epoch });
+    }
+}
+
+fn narrate_elr(partition: TopicPartition, elr: Option<&[BrokerId]>, image: &MetadataImage, out: &mut Effects) {
+    if let (Some(old), Some(to)) = (image.partition(partition), elr)
+        && old.elr != to
+    {
+        out.note(Fact::ElrChanged { partition, from: old.elr.clone(), to: to.to_vec() });
+    }
+}
+
+/// A reassignment that ends with the record it begins with (the ISR needs no new member) is only said to have ended.
+fn narrate_reassignment(partition: TopicPartition, record: &MetadataRecord, image: &MetadataImage, out: &mut Effects) {
+    let MetadataRecord::PartitionChange { replicas, adding, removing, .. } = record else { return };
+    let Some(old) = image.partition(partition) else { return };
+    if replicas.is_none() && adding.is_none() && removing.is_none() {
+        return;
+    }
+    let replicas = replicas.as_ref().unwrap_or(&old.replicas);
+    let adding = adding.as_ref().unwrap_or(&old.adding);
+    let removing = removing.as_ref().unwrap_or(&old.removing);
+    if adding.is_empty() && removing.is_empty() {
+        let stay = old.removing.iter().all(|id| replicas.contains(id));
+        let cancelled = old.is_reassigning() && stay && !old.adding.iter().any(|id| replicas.contains(id));
+        out.note(Fact::ReassignmentEnded { partition, replicas: replicas.clone(), cancelled });
+    } else {
+        out.note(Fact::ReassignmentBegan { partition, adding: adding.clone(), removing: removing.clone() });
     }
 }
 

@@ -21,8 +21,7 @@ pub fn allocate(cluster: &Cluster, request: &AllocateProducerIdsRequest) -> Deci
     let Some(next_producer_id) = producer_id_start.checked_add(BLOCK_SIZE.into()) else {
         return Decision::answer(refused(ErrorCode::UnknownServerError));
     };
-    let answer =
-        AllocateProducerIdsResponse { error: ErrorCode::None, producer_id_start, producer_id_len: BLOCK_SIZE };
+    let answer = AllocateProducerIdsResponse { error: ErrorCode::None, producer_id_start, producer_id_len: BLOCK_SIZE };
     Decision {
         records: vec![MetadataRecord::ProducerIds { broker, broker_epoch, next_producer_id }],
         response: Response::AllocateProducerIds(answer),

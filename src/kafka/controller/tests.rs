@@ -184,7 +184,11 @@ fn allowing_unclean_elections_later_elects_at_once() {
     harness.run_millis(11_000);
     assert_eq!(harness.line("orders"), "leader=none epoch=1 isr= elr=1 last=1");
     let topics = vec![("orders".into(), "unclean.leader.election.enable".into(), Some("true".into()))];
-    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest { topics, cluster: Vec::new() }));
+    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        topics,
+        cluster: Vec::new(),
+        brokers: Vec::new(),
+    }));
     assert_eq!(harness.line("orders"), "leader=2 epoch=2 isr=2 elr= last=");
 }
 
@@ -457,7 +461,11 @@ fn another_min_isr_forgets_who_was_eligible() {
     harness.run_millis(11_000);
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1 elr=2 last=");
     let cluster = vec![("min.insync.replicas".into(), Some("1".into()))];
-    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest { topics: Vec::new(), cluster }));
+    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        topics: Vec::new(),
+        cluster,
+        brokers: Vec::new(),
+    }));
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1 elr= last=");
     assert_eq!(harness.observer(1).image().partition(FIRST), Some(harness.partition(FIRST)));
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::kafka::record::{BatchBuilder, transaction_marker};
 use crate::kafka::config::Compression;
+use crate::kafka::record::{BatchBuilder, transaction_marker};
 
 const P: i64 = 7;
 

@@ -1,10 +1,13 @@
 //! The options of each tool, and what they make of a command line.
 
+pub mod configs;
 pub mod consume;
 pub mod dump_log;
+pub mod elect;
 pub mod flags;
 pub mod groups;
 pub mod log_dirs;
 pub mod produce;
 pub mod quorum;
+pub mod reassign;
 pub mod topics;

@@ -11,6 +11,7 @@ use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
+use crate::kafka::record::Batch;
 use crate::sim::books::{Books, GroupAccount};
 use crate::sim::report::{
     BrokerReport, BrokerState, ClusterReport, ConsumerReport, ExpectationReport, GroupLedgerReport, GroupReport,
@@ -154,6 +155,19 @@ impl World {
         })
     }
 
+    /// How many offsets of a leader's log another log of the ISR gives to different records.
+    fn diverged(&self, partition: TopicPartition, registration: &PartitionRegistration) -> u64 {
+        let Some(log) = registration.leader.and_then(|id| self.log(id, partition)) else { return 0 };
+        let others: Vec<&Log> = registration.isr.iter().filter_map(|id| self.log(*id, partition)).collect();
+        let is_the_same = |one: &Batch, two: &Batch| {
+            one.base_offset == two.base_offset && one.crc == two.crc && one.leader_epoch == two.leader_epoch
+        };
+        let differs = |batch: &&Batch| {
+            others.iter().filter_map(|other| other.batch_at(batch.base_offset)).any(|other| !is_the_same(batch, other))
+        };
+        log.batches().filter(differs).map(|batch| (batch.next_offset() - batch.base_offset) as u64).sum()
+    }
+
     /// A replica's log, in memory or on the disk of a broker that is down.
     pub fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log> {
         match &self.slots.get(&Node::Broker(broker))?.machine {
@@ -260,6 +274,7 @@ impl World {
             pending: total.sent - total.acked - total.failed,
             lost: 0,
             duplicated: 0,
+            diverged: 0,
             groups: BTreeMap::new(),
         };
         let partitions: Vec<(TopicPartition, &PartitionRegistration)> = image
@@ -272,6 +287,9 @@ impl World {
             ledger.lost += self.books.lost(*partition, logs);
             if let Some(log) = self.authoritative_log(*partition) {
                 ledger.duplicated += Books::duplicated(log.batches());
+            }
+            if !self.scenario.truncation.is_safe() {
+                ledger.diverged += self.diverged(*partition, registration);
             }
         }
         for (group, account) in self.books.groups() {

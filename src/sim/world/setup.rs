@@ -190,7 +190,8 @@ impl World {
                 let mut config = self.broker_config();
                 config.broker_rack.clone_from(&spec.rack);
                 let disk = old.into_broker_disk();
-                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled };
+                let truncation = self.scenario.truncation;
+                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled, truncation };
                 Some(Machine::Broker(Box::new(Broker::new(setup))))
             }
             (Node::Producer(id), Blueprint::Producer(spec)) => {
