@@ -16,13 +16,16 @@ use std::mem;
 use std::rc::Rc;
 
 use crate::kafka::broker::{Broker, BrokerDisk};
+use crate::kafka::config::Acks;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::controller::Controller;
+use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
 use crate::kafka::fact::{Fact, NodeState};
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, OFFSETS_TOPIC, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::producer::Producer;
 use crate::kafka::quorum::ControllerDisk;
 use crate::kafka::replica::Replica;
@@ -639,5 +642,33 @@ impl Witness for World {
         self.brokers()
             .filter_map(|(_, _, broker)| broker?.replica(partition))
             .any(|replica| replica.config().unclean_leader_election)
+    }
+
+    fn image_of(&self, controller: Node) -> Option<&MetadataImage> {
+        match &self.slots.get(&controller)?.machine {
+            Machine::Controller(controller) => Some(controller.image()),
+            _ => None,
+        }
+    }
+
+    fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
+        self.broker(broker).map(Broker::coordinator)
+    }
+
+    fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica> {
+        let Some(broker) = self.broker(broker) else { return Vec::new() };
+        let Some((topic, _)) = broker.image().topic(OFFSETS_TOPIC) else { return Vec::new() };
+        let led = broker.coordinator().loaded_partitions();
+        led.filter_map(|number| broker.replica(TopicPartition::new(topic, number))).collect()
+    }
+
+    fn waits_for_all(&self, producer: ClientId) -> bool {
+        match self.slots.get(&Node::Producer(producer)).map(|slot| &slot.blueprint) {
+            Some(Blueprint::Producer(spec)) => {
+                let given = spec.overrides.iter().filter(|(key, _)| key == "acks").count();
+                spec.config.acks == Acks::All && given <= 1
+            }
+            _ => false,
+        }
     }
 }
