@@ -11,6 +11,8 @@ pub mod error;
 
 pub mod config;
 
+pub mod mistakes;
+
 pub mod varint;
 
 pub mod compression;

@@ -23,6 +23,7 @@ use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Top
 use super::log::Log;
 use super::message::CurrentLeader;
 use super::metadata::PartitionRegistration;
+use super::mistakes::Mistake;
 use super::record::Batch;
 use crate::time::{Duration, Instant};
 
@@ -217,6 +218,9 @@ impl Replica {
                 epoch: self.leader_epoch,
                 leader: registration.leader,
             });
+            if self.config.makes(Mistake::TruncationToHighWatermark) && registration.leader.is_some() {
+                self.truncate(self.high_watermark, out);
+            }
         }
     }
 
@@ -276,6 +280,7 @@ impl Replica {
     ) -> Result<Offset, ErrorCode> {
         let effective_min_isr = self.effective_min_isr();
         let Role::Leader(leadership) = &self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let require_min_isr = require_min_isr && !self.config.makes(Mistake::MinIsrIgnored);
         if require_min_isr && (leadership.isr.len() as u64) < u64::from(effective_min_isr) {
             return Err(ErrorCode::NotEnoughReplicas);
         }
@@ -327,6 +332,9 @@ impl Replica {
         last_fetched: LeaderEpoch,
         fetch_offset: Offset,
     ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        if self.config.makes(Mistake::DivergenceIgnored) {
+            return Ok(None);
+        }
         let Some((epoch, end)) = self.log.epochs().end_offset_for(Some(last_fetched), self.log.end()) else {
             return Err(ErrorCode::OffsetOutOfRange);
         };
@@ -342,6 +350,8 @@ impl Replica {
         fetch_offset: Offset,
     ) -> bool {
         let leader_end = self.log.end();
+        let received = self.config.makes(Mistake::SentCountsAsReceived);
+        let fetch_offset = if received { leader_end } else { fetch_offset };
         let Some(state) = self.leadership_mut().and_then(|leadership| leadership.followers.get_mut(&follower)) else {
             return false;
         };
@@ -373,8 +383,14 @@ impl Replica {
         if leader_end <= self.high_watermark {
             return false;
         }
+        let without_isr = self.config.makes(Mistake::HighWatermarkWithoutIsr);
+        let fastest = leadership.followers.values().filter_map(|state| state.log_end).max();
         let votes = leadership.followers.iter().map(|(id, state)| WatermarkVote {
-            log_end: state.log_end.unwrap_or(-1),
+            log_end: match fastest {
+                Some(fastest) if without_isr => fastest,
+                _ if self.config.makes(Mistake::HighWatermarkIsLogEnd) => leader_end,
+                _ => state.log_end.unwrap_or(-1),
+            },
             in_maximal_isr: leadership.is_in_maximal_isr(*id),
             caught_up: state.is_caught_up(now, leader_end, lag_time_max),
             isr_eligible: is_eligible(*id, state),
@@ -383,7 +399,7 @@ impl Replica {
             self.high_watermark,
             leader_end,
             leadership.isr.len(),
-            self.effective_min_isr(),
+            if self.config.makes(Mistake::MinIsrIgnored) { 0 } else { self.effective_min_isr() },
             votes,
         ) else {
             return false;
@@ -403,10 +419,10 @@ impl Replica {
         let leadership = self.leadership()?;
         let state = leadership.followers.get(&follower)?;
         let end = state.log_end?;
+        let lags = end < self.high_watermark || end < leadership.epoch_start;
         if leadership.proposed.is_some()
             || leadership.isr.contains(&follower)
-            || end < self.high_watermark
-            || end < leadership.epoch_start
+            || (lags && !self.config.makes(Mistake::IsrExpansionWithoutCatchingUp))
             || !is_eligible(follower, state)
         {
             return None;
@@ -437,7 +453,11 @@ impl Replica {
 
     /// Remembers an ISR that is being asked for: no other is until the answer is here.
     pub fn propose_isr(&mut self, isr: Vec<BrokerId>) {
+        let at_once = self.config.makes(Mistake::IsrShrinkBeforeCommit);
         if let Some(leadership) = self.leadership_mut() {
+            if at_once && isr.len() < leadership.isr.len() {
+                leadership.isr.clone_from(&isr);
+            }
             leadership.proposed = Some(isr);
         }
     }

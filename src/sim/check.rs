@@ -6,8 +6,8 @@
 //!
 //! | file | what it holds the model to |
 //! | --- | --- |
-//! | `leaders` | `OneLeaderPerEpoch`, `EpochsRise`, `LeaderInIsr`, `IsrIsFit` |
-//! | `logs` | `LeaderHighWatermarkNeverFalls`, `HighWatermarkWithinLog`, `LogsAgreeUpToHighWatermark`, `NoCommitBelowMinIsr`, `LeaderHasEveryCommittedRecord`, `CommittedRecordsSurvive`, `EpochsOnLogRise`, `LogsMatch` |
+//! | `leaders` | `OneLeaderPerEpoch`, `EpochsRise`, `LeaderInIsr`, `IsrIsFit`, `ElectionsAreClean` |
+//! | `logs` | `LeaderHighWatermarkNeverFalls`, `HighWatermarkWithinLog`, `LogsAgreeUpToHighWatermark`, `NoCommitBelowMinIsr`, `LeaderHasEveryCommittedRecord`, `CommittedRecordsSurvive`, `IsrHasEveryCommittedRecord`, `EpochsOnLogRise`, `LogsMatch` |
 //! | `clients` | `AckedIsCommitted`, `ReadIsCommitted` |
 //! | `groups` | `OneReaderPerGeneration`, `CommitsWithinLog`, `CommitIsReplicated`, `CommitsNeverFall`, `CommittedOffsetsSurvive` |
 //! | `quorum` | `OneControllerPerEpoch`, `ControllerEpochsRise`, `OneVotePerEpoch` |
@@ -33,7 +33,7 @@ use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, LeaderEpoch, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::MetadataImage;
 use crate::kafka::replica::Replica;
@@ -66,6 +66,8 @@ pub trait Witness {
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
     /// The cluster as a controller that runs has it.
     fn image_of(&self, controller: Node) -> Option<&MetadataImage>;
+    /// The ISR of a partition as the active controller has it, if it holds this broker for the leader in this epoch.
+    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]>;
     /// The group coordinator of a broker that runs.
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator>;
     /// The replicas that a running broker leads of `__consumer_offsets`.
@@ -120,13 +122,16 @@ impl Checks {
         for stamped in facts {
             let broker = stamped.node.and_then(Node::broker);
             match &stamped.fact {
-                Fact::LeaderElected { partition, epoch, unclean, .. } => {
+                Fact::Command { text } => self.leaders.command(text),
+                Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
                     if *unclean {
                         self.logs.forgive(*partition, verdict);
                     }
+                    self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
                     self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
                 }
-                Fact::IsrChanged { partition, to, .. } => {
+                Fact::IsrChanged { partition, from, to, .. } => {
+                    self.logs.joined(stamped, *partition, from, to, world, verdict);
                     self.logs.healed(*partition, to);
                     self.leaders.elected(stamped, *partition, None, world, verdict);
                 }

@@ -200,6 +200,8 @@ impl Broker {
             min_insync_replicas: self.config.min_insync_replicas,
             unclean_leader_election: self.config.unclean_leader_election,
             max_message_bytes: self.config.message_max_bytes,
+            #[cfg(feature = "planted-mistakes")]
+            mistake: self.config.mistake,
             ..TopicConfig::default()
         };
         if let Some(own) = self.observer.image().configs.get(&ConfigResource::Topic(topic)) {

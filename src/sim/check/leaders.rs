@@ -10,6 +10,9 @@ use crate::sim::trace::Stamped;
 pub(super) struct LeaderChecks {
     leaders: BTreeMap<(TopicPartition, LeaderEpoch), BrokerId>,
     epochs: BTreeMap<(BrokerId, TopicPartition), (LeaderEpoch, PartitionEpoch)>,
+    last_leaders: BTreeMap<TopicPartition, BrokerId>,
+    /// Somebody asked for unclean elections by hand.
+    unclean_by_hand: bool,
 }
 
 impl LeaderChecks {
@@ -22,6 +25,7 @@ impl LeaderChecks {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        self.last_leaders.entry(partition).or_insert(broker);
         let first = *self.leaders.entry((partition, epoch)).or_insert(broker);
         if first != broker {
             let what = format!(
@@ -31,6 +35,29 @@ impl LeaderChecks {
             verdict.report("OneLeaderPerEpoch", stamped, what);
         }
         self.epochs_rise(stamped, broker, partition, epoch, world, verdict);
+    }
+
+    /// A command was given: `kafka-leader-election --election-type unclean` asks for what no setting allows.
+    pub(super) fn command(&mut self, text: &str) {
+        self.unclean_by_hand |= text.contains("leader-election") && text.contains("unclean");
+    }
+
+    /// A leader comes from the ISR, or from the ELR, or was the last one there was, unless the topic allows others.
+    pub(super) fn election_is_clean(
+        &mut self,
+        stamped: &Stamped,
+        partition: TopicPartition,
+        leader: Option<BrokerId>,
+        unclean: bool,
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        let Some(leader) = leader else { return };
+        let is_last = self.last_leaders.insert(partition, leader) == Some(leader);
+        if unclean && !is_last && !self.unclean_by_hand && !world.allows_unclean_election(partition) {
+            let what = format!("{}: broker-{leader} was elected from outside ISR and ELR", world.name(partition));
+            verdict.report("ElectionsAreClean", stamped, what);
+        }
     }
 
     /// No broker goes back to an older word of the controller, not even by starting anew.

@@ -112,7 +112,11 @@ impl LogChecks {
             );
             verdict.report("NoCommitBelowMinIsr", stamped, what);
         }
-        for id in leadership.isr().iter().filter(|id| **id != broker) {
+        // A leader may think the ISR larger than it is, never smaller.
+        let known = world.isr_of(partition, broker, leader.leader_epoch()).unwrap_or_default();
+        let mut isr: BTreeSet<&BrokerId> = leadership.isr().iter().chain(known).collect();
+        isr.remove(&broker);
+        for id in isr {
             let hurt = self.hurt.get(&partition).is_some_and(|hurt| hurt.contains(id));
             let Some(follower) = world.replica(*id, partition).filter(|_| !hurt && !old_rules) else { continue };
             if tip_at(follower.log(), high_watermark) != Some(tip) {
@@ -126,6 +130,32 @@ impl LogChecks {
         let known = self.committed.entry(partition).or_insert(tip);
         if tip.next_offset >= known.next_offset {
             *known = tip;
+        }
+    }
+
+    /// Who joins the ISR has every committed record.
+    pub(super) fn joined(
+        &self,
+        stamped: &Stamped,
+        partition: TopicPartition,
+        from: &[BrokerId],
+        to: &[BrokerId],
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        let Some(tip) = self.committed.get(&partition).filter(|_| !world.has_old_rules()) else { return };
+        let hurt = |id: &BrokerId| self.hurt.get(&partition).is_some_and(|hurt| hurt.contains(id));
+        for id in to.iter().filter(|id| !from.contains(id) && !hurt(id)) {
+            let Some(log) = world.log(*id, partition) else { continue };
+            if tip_at(log, tip.next_offset) != Some(*tip) {
+                let what = format!(
+                    "{}: broker-{id} joins the ISR without the committed records below {}; its log ends at {}",
+                    world.name(partition),
+                    tip.next_offset,
+                    log.end()
+                );
+                verdict.report("IsrHasEveryCommittedRecord", stamped, what);
+            }
         }
     }
 
