@@ -250,22 +250,22 @@ impl SettingValue for ThrottledReplicas {
 }
 
 macro_rules! settings {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal, $default:literal, [$low:expr, $high:expr], $allowed:literal, $effect:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$gate:meta])* $field:ident: $type:ty = $key:literal, $default:literal, [$low:expr, $high:expr], $allowed:literal, $effect:literal;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
-            $(#[doc = concat!("`", $key, "`: ", $effect)] pub $field: $type,)*
+            $($(#[$gate])* #[doc = concat!("`", $key, "`: ", $effect)] pub $field: $type,)*
         }
 
         impl $name {
             /// Every setting of this kind of machine, in the order of the documentation.
             pub const SETTINGS: &'static [Setting] =
-                &[$(Setting { name: $key, default: $default, allowed: $allowed, effect: $effect }),*];
+                &[$($(#[$gate])* Setting { name: $key, default: $default, allowed: $allowed, effect: $effect }),*];
 
             /// Sets one value, by Kafka's name. Nothing changes when it is refused.
             pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
                 match key {
-                    $($key => {
+                    $($(#[$gate])* $key => {
                         self.$field = SettingValue::parse(value, $low, $high).ok_or_else(|| SettingError::Invalid {
                             name: $key, value: value.to_owned(), allowed: $allowed,
                         })?;
@@ -278,7 +278,7 @@ macro_rules! settings {
             /// A value as text, by Kafka's name.
             pub fn get(&self, key: &str) -> Option<String> {
                 match key {
-                    $($key => Some(SettingValue::show(&self.$field)),)*
+                    $($(#[$gate])* $key => Some(SettingValue::show(&self.$field)),)*
                     _ => None,
                 }
             }
@@ -287,7 +287,7 @@ macro_rules! settings {
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $($field: SettingValue::parse($default, $low, $high).expect(concat!("the default of ", $key)),)*
+                    $($(#[$gate])* $field: SettingValue::parse($default, $low, $high).expect(concat!("the default of ", $key)),)*
                 }
             }
         }
@@ -350,6 +350,8 @@ settings! {
     /// What a broker is configured with, the group coordinator included.
     BrokerConfig {
         num_partitions: u32 = "num.partitions", "1", [1, 100_000], "[1,...]", "partitions of a topic created without a number.";
+        #[cfg(feature = "planted-mistakes")]
+        mistake: super::mistakes::Mistake = "planted.mistake", "none", [0, ANY], "[none, the name of a mistake]", "breaks one rule of the model.";
         default_replication_factor: u32 = "default.replication.factor", "1", [1, 32_767], "[1,...]", "replicas of a topic created without a number.";
         min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs, where the topic says nothing.";
         unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, where the topic says nothing.";
@@ -408,6 +410,8 @@ settings! {
     /// What a topic is configured with.
     TopicConfig {
         min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs.";
+        #[cfg(feature = "planted-mistakes")]
+        mistake: super::mistakes::Mistake = "planted.mistake", "none", [0, ANY], "[none, the name of a mistake]", "breaks one rule of the model.";
         unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, which loses records.";
         max_message_bytes: u32 = "max.message.bytes", "1048588", [0, ANY], "[0,...]", "largest batch.";
         compression: TopicCompression = "compression.type", "producer", [0, ANY], "[producer, uncompressed, gzip, snappy, lz4, zstd]", "how the leader stores batches; here always as the producer compressed them.";

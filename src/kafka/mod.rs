@@ -12,6 +12,7 @@ pub mod error;
 pub mod config;
 
 pub mod compat;
+pub mod mistakes;
 
 pub mod varint;
 

@@ -25,6 +25,7 @@ use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Top
 use super::log::Log;
 use super::message::CurrentLeader;
 use super::metadata::PartitionRegistration;
+use super::mistakes::Mistake;
 use super::producer_state::{AppendOrigin, ProducerState};
 use super::record::Batch;
 use crate::time::{Duration, Instant};
@@ -259,6 +260,9 @@ impl Replica {
                 epoch: self.leader_epoch,
                 leader: registration.leader,
             });
+            if self.config.makes(Mistake::TruncationToHighWatermark) && registration.leader.is_some() {
+                self.truncate(self.high_watermark, out);
+            }
         }
     }
 
@@ -326,6 +330,7 @@ impl Replica {
     ) -> Result<Offset, ErrorCode> {
         let effective_min_isr = self.effective_min_isr();
         let Role::Leader(leadership) = &self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let require_min_isr = require_min_isr && !self.config.makes(Mistake::MinIsrIgnored);
         if require_min_isr && (leadership.isr.len() as u64) < u64::from(effective_min_isr) {
             return Err(ErrorCode::NotEnoughReplicas);
         }
@@ -420,7 +425,8 @@ impl Replica {
         fetch_offset: Offset,
     ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
         let (start, end) = (self.log.start(), self.log.end());
-        if let Some(last_fetched) = last_fetched {
+        let told = last_fetched.filter(|_| !self.config.makes(Mistake::DivergenceIgnored));
+        if let Some(last_fetched) = told {
             let known = self.log.epochs().end_offset_for(Some(last_fetched), end).ok_or(ErrorCode::OffsetOutOfRange)?;
             if fetch_offset >= start && (known.0 < last_fetched || known.1 < fetch_offset) {
                 return Ok(Some(known));
@@ -439,6 +445,8 @@ impl Replica {
         log_start: Offset,
     ) -> bool {
         let leader_end = self.log.end();
+        let received = self.config.makes(Mistake::SentCountsAsReceived);
+        let fetch_offset = if received { leader_end } else { fetch_offset };
         let Some(state) = self.leadership_mut().and_then(|leadership| leadership.followers.get_mut(&follower)) else {
             return false;
         };
@@ -471,8 +479,14 @@ impl Replica {
         if leader_end <= self.high_watermark {
             return false;
         }
+        let without_isr = self.config.makes(Mistake::HighWatermarkWithoutIsr);
+        let fastest = leadership.followers.values().filter_map(|state| state.log_end).max();
         let votes = leadership.followers.iter().map(|(id, state)| WatermarkVote {
-            log_end: state.log_end.unwrap_or(-1),
+            log_end: match fastest {
+                Some(fastest) if without_isr => fastest,
+                _ if self.config.makes(Mistake::HighWatermarkIsLogEnd) => leader_end,
+                _ => state.log_end.unwrap_or(-1),
+            },
             in_maximal_isr: leadership.is_in_maximal_isr(*id),
             caught_up: state.is_caught_up(now, leader_end, lag_time_max),
             isr_eligible: is_eligible(*id, state),
@@ -481,7 +495,7 @@ impl Replica {
             self.high_watermark,
             leader_end,
             leadership.isr.len(),
-            self.effective_min_isr(),
+            if self.config.makes(Mistake::MinIsrIgnored) { 0 } else { self.effective_min_isr() },
             votes,
         ) else {
             return false;
@@ -502,10 +516,10 @@ impl Replica {
         let leadership = self.leadership()?;
         let state = leadership.followers.get(&follower)?;
         let end = state.log_end?;
+        let lags = end < self.high_watermark || end < leadership.epoch_start;
         if leadership.proposed.is_some()
             || leadership.isr.contains(&follower)
-            || end < self.high_watermark
-            || end < leadership.epoch_start
+            || (lags && !self.config.makes(Mistake::IsrExpansionWithoutCatchingUp))
             || !is_eligible(follower, state)
         {
             return None;
@@ -536,7 +550,11 @@ impl Replica {
 
     /// Remembers an ISR that is being asked for: no other is until the answer is here.
     pub fn propose_isr(&mut self, isr: Vec<BrokerId>) {
+        let at_once = self.config.makes(Mistake::IsrShrinkBeforeCommit);
         if let Some(leadership) = self.leadership_mut() {
+            if at_once && isr.len() < leadership.isr.len() {
+                leadership.isr.clone_from(&isr);
+            }
             leadership.proposed = Some(isr);
         }
     }

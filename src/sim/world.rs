@@ -18,13 +18,18 @@ use std::mem;
 use std::rc::Rc;
 
 use crate::kafka::broker::{Broker, BrokerDisk};
+use crate::kafka::config::Acks;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::controller::Controller;
+use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
 use crate::kafka::fact::{Fact, NodeState};
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicPartition, ZooKeeperId};
+use crate::kafka::ids::{
+    BrokerId, ClientId, ControllerId, LeaderEpoch, Name, Node, OFFSETS_TOPIC, TopicPartition, ZooKeeperId,
+};
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::producer::Producer;
 use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::quorum::{ControllerDisk, Quorum};
@@ -697,12 +702,7 @@ impl Witness for World {
         self.names.partition(partition)
     }
 
-    fn may_lead(&self, partition: TopicPartition) -> Vec<BrokerId> {
-        let registration = self.image().and_then(|image| image.partition(partition));
-        registration.into_iter().flat_map(|known| known.isr.iter().chain(&known.elr)).copied().collect()
-    }
-
-    fn truncates_as_of_old(&self) -> bool {
+    fn has_old_rules(&self) -> bool {
         !self.scenario.truncation.is_safe()
     }
 
@@ -710,5 +710,45 @@ impl Witness for World {
         self.brokers()
             .filter_map(|(_, _, broker)| broker?.replica(partition))
             .any(|replica| replica.config().unclean_leader_election)
+    }
+
+    fn image_of(&self, controller: Node) -> Option<&MetadataImage> {
+        match &self.slots.get(&controller)?.machine {
+            Machine::Controller(controller) => Some(controller.image()),
+            _ => None,
+        }
+    }
+
+    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]> {
+        // Controllers come first in the order of nodes.
+        let controllers = self.slots.range(..Node::Broker(BrokerId(i32::MIN)));
+        let active = controllers.filter_map(|(_, slot)| match &slot.machine {
+            Machine::Controller(controller) if controller.is_active() => Some(controller),
+            _ => None,
+        });
+        let newest = active.max_by_key(|controller| controller.quorum().epoch())?;
+        let state = newest.image().partition(partition)?;
+        (state.leader == Some(leader) && state.leader_epoch == epoch).then_some(&*state.isr)
+    }
+
+    fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
+        self.broker(broker).map(Broker::coordinator)
+    }
+
+    fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica> {
+        let Some(broker) = self.broker(broker) else { return Vec::new() };
+        let Some((topic, _)) = broker.image().topic(OFFSETS_TOPIC) else { return Vec::new() };
+        let led = broker.coordinator().loaded_partitions();
+        led.filter_map(|number| broker.replica(TopicPartition::new(topic, number))).collect()
+    }
+
+    fn waits_for_all(&self, producer: ClientId) -> bool {
+        match self.slots.get(&Node::Producer(producer)).map(|slot| &slot.blueprint) {
+            Some(Blueprint::Producer(spec)) => {
+                let given = spec.overrides.iter().filter(|(key, _)| key == "acks").count();
+                spec.config.acks == Acks::All && given <= 1
+            }
+            _ => false,
+        }
     }
 }

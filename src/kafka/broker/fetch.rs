@@ -16,6 +16,7 @@ use crate::kafka::message::{
     FetchPartition, FetchRequest, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
     Response,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::purgatory::DelayedFetch;
 use crate::kafka::replica::{Leadership, Replica};
 use crate::time::Instant;
@@ -279,6 +280,9 @@ fn readable_end(replica: &Replica, request: &FetchRequest) -> Offset {
 }
 
 fn committed_end(replica: &Replica, isolation: Isolation) -> Offset {
+    if replica.config().makes(Mistake::FetchAboveHighWatermark) {
+        return replica.log().end();
+    }
     match isolation {
         Isolation::ReadUncommitted => replica.high_watermark(),
         Isolation::ReadCommitted => replica.last_stable_offset(),

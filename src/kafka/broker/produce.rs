@@ -8,6 +8,7 @@ use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{Node, Offset, TopicPartition};
 use crate::kafka::message::{PartitionProduceResponse, ProduceRequest, ProduceResponse, Response};
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::purgatory::{DelayedAppend, DelayedProduce};
 use crate::kafka::record::Batch;
 use crate::time::Instant;
@@ -28,6 +29,9 @@ impl Broker {
             .map(|(partition, batch)| self.append_batch(now, partition, batch, acks, out))
             .collect();
         match acks {
+            Acks::All if self.config.makes(Mistake::AcksAllAfterLocalAppend) => {
+                self.answer_produce(from, correlation_id, &appended, out);
+            }
             Acks::None => {
                 if appended.iter().any(|append| append.outcome.is_some()) {
                     // The client waits for no answer; a broken connection is the only way to tell it.

@@ -239,6 +239,8 @@ impl Broker {
                 self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000),
             ),
             retention_bytes: self.config.log_retention_bytes,
+            #[cfg(feature = "planted-mistakes")]
+            mistake: self.config.mistake,
             ..TopicConfig::default()
         };
         if let Some(own) = self.observer.image().configs.get(&ConfigResource::Topic(topic)) {

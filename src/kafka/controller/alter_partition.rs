@@ -10,6 +10,7 @@ use super::super::message::{
     AlterPartition, AlterPartitionRequest, AlterPartitionResponse, AlteredPartition, Response,
 };
 use super::super::metadata::{MetadataRecord, PartitionRegistration};
+use super::super::mistakes::Mistake;
 use super::cluster::Cluster;
 use super::decision::Decision;
 use super::partition_change::ChangeRequest;
@@ -77,6 +78,9 @@ fn check(
     state: &PartitionRegistration,
     proposal: &AlterPartition,
 ) -> Result<(), ErrorCode> {
+    if cluster.config.makes(Mistake::StaleAlterPartition) {
+        return Ok(());
+    }
     // Whoever knows newer epochs than we has them from another controller.
     if proposal.leader_epoch > state.leader_epoch || proposal.partition_epoch > state.partition_epoch {
         return Err(ErrorCode::NotController);
@@ -103,6 +107,9 @@ fn check(
 
 /// -1 skips the check of the epoch.
 fn is_eligible(cluster: &Cluster, broker: BrokerId, epoch: BrokerEpoch) -> bool {
+    if cluster.config.makes(Mistake::FencedReplicaJoins) {
+        return true;
+    }
     let known = cluster.image.brokers.get(&broker).filter(|known| known.is_active());
     known.is_some_and(|known| epoch == BrokerEpoch(-1) || epoch == known.epoch)
 }

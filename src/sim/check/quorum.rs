@@ -17,6 +17,8 @@ pub type Broken = (&'static str, String);
 pub struct QuorumChecks {
     leaders: BTreeMap<LeaderEpoch, ControllerId>,
     votes: BTreeMap<(ControllerId, LeaderEpoch), ControllerId>,
+    /// The newest epoch that an active controller took up its work in.
+    active: LeaderEpoch,
     /// How far the metadata is committed, and the epoch of the last record before.
     committed: Option<(Offset, LeaderEpoch)>,
     /// A voter's disk was emptied, and with it its vote and its part of every majority: nothing is promised any more.
@@ -43,6 +45,7 @@ impl QuorumChecks {
             Fact::Voted { candidate, epoch, pre_vote: false, granted: true } => {
                 self.one_vote(voter, *epoch, *candidate)
             }
+            Fact::ControllerActive { epoch, .. } => self.epochs_rise(voter, *epoch),
             Fact::MetadataTruncated { .. } => self.majority_has_everything(voter, &logs()),
             _ => None,
         };
@@ -54,6 +57,14 @@ impl QuorumChecks {
         let first = *self.leaders.entry(epoch).or_insert(voter);
         let what = || format!("the quorum has two leaders in epoch {epoch}: controller-{first} and controller-{voter}");
         (first != voter).then(|| ("OneQuorumLeaderPerEpoch", what()))
+    }
+
+    /// A controller takes up its work in a newer epoch than any before, or again in the one it leads.
+    fn epochs_rise(&mut self, voter: ControllerId, epoch: LeaderEpoch) -> Option<Broken> {
+        let newest = self.active;
+        self.active = newest.max(epoch);
+        let what = || format!("controller-{voter} is active in epoch {epoch}, after one in epoch {newest}");
+        (epoch < newest).then(|| ("ControllerEpochsRise", what()))
     }
 
     /// A voter that votes twice in an epoch could make two leaders.

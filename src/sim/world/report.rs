@@ -16,6 +16,7 @@ use crate::kafka::record::Batch;
 use crate::kafka::zk_controller::ZkController;
 use crate::kafka::zookeeper::paths;
 use crate::sim::books::{Books, GroupAccount};
+use crate::sim::check::{Account, Violation, Witness};
 use crate::sim::report::{
     BrokerReport, BrokerState, ClusterReport, ConsumerReport, ExpectationReport, GroupLedgerReport, GroupReport,
     LedgerReport, OffsetReport, PartitionReport, ProducerReport, Report, TopicReport, ViolationReport,
@@ -104,13 +105,45 @@ impl World {
     }
 
     fn violation_reports(&self) -> Vec<ViolationReport> {
-        let report = |violation: &crate::sim::check::Violation| ViolationReport {
+        let report = |violation: &Violation| ViolationReport {
             name: violation.name.into(),
             at_us: violation.at.as_micros(),
             what: violation.what.clone(),
             fact: violation.fact,
         };
-        self.checks.violations().iter().map(report).collect()
+        let audit = self.audit();
+        self.checks.violations().iter().chain(&audit).map(report).collect()
+    }
+
+    /// The promises that the books break, if any.
+    pub fn audit(&self) -> Vec<Violation> {
+        let old_rules = Witness::has_old_rules(self);
+        self.checks.audit(self.now, self.fact_count(), &self.books, &self.accounts(), old_rules)
+    }
+
+    /// What became of each producer's records, partition by partition.
+    pub fn accounts(&self) -> Vec<Account> {
+        let image = self.image();
+        let partitions = image.into_iter().flat_map(|image| image.partitions());
+        let mut accounts = Vec::new();
+        for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
+            let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
+            let leading = self.authoritative_log(partition).into_iter().flat_map(|log| log.batches());
+            for (producer, found) in self.books.account(partition, logs, leading) {
+                accounts.push(Account {
+                    producer,
+                    name: format!(
+                        "{} in {}",
+                        self.names.node(Node::Producer(producer)),
+                        self.names.partition(partition)
+                    ),
+                    partition,
+                    found,
+                    waits_for_all: self.waits_for_all(producer),
+                });
+            }
+        }
+        accounts
     }
 
     fn cluster_report(&self, image: Option<&MetadataImage>) -> ClusterReport {
