@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use brokerscope::kafka::compat::TruncationRule;
+use brokerscope::kafka::ids::{BrokerId, TopicId, TopicPartition};
 use brokerscope::sim::scenario::Scenario;
 use brokerscope::sim::world::World;
 
@@ -50,16 +51,34 @@ fn the_built_in_scenarios_hold_what_they_expect() {
     }
 }
 
+/// A scenario that lives by rules of old, under today's.
+fn today(name: &str) -> World {
+    let (_, of_old) = scenarios().into_iter().find(|(file, _)| file.ends_with(name)).expect("the scenario");
+    assert!(!of_old.truncation.is_safe(), "{name} has a `compat`");
+    let mut world = World::new(&Scenario { truncation: TruncationRule::default(), ..of_old });
+    world.run_until(world.end());
+    world
+}
+
 #[test]
 fn what_was_lost_before_kip_101_is_not_lost_today() {
-    let (_, of_old) = scenarios().into_iter().find(|(file, _)| file.ends_with("kip-101.toml")).expect("the scenario");
-    let scenario = Scenario { truncation: TruncationRule::default(), ..of_old };
-    let mut world = World::new(&scenario);
-    world.run_until(world.end());
-    let report = world.report();
+    let report = today("kip-101.toml").report();
     assert_eq!((report.ledger.acked, report.ledger.lost), (2, 0));
     assert_eq!(report.topics["payments"].partitions[&0].leader, Some(3), "the same broker leads in the end");
     assert_eq!(report.violations, []);
+}
+
+#[test]
+fn logs_that_differed_before_kip_279_agree_today() {
+    let world = today("kip-279.toml");
+    let partition = TopicPartition::new(TopicId(0), 0);
+    let log = |id| {
+        let log = world.log(BrokerId(id), partition).expect("a replica");
+        log.batches().map(|batch| (batch.base_offset, batch.leader_epoch, batch.crc)).collect::<Vec<_>>()
+    };
+    assert_eq!(log(2).len(), 3);
+    assert_eq!(log(2), log(3));
+    assert_eq!(world.report().violations, []);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("retry-doubles", include_str!("../../scenarios/retry-doubles.toml")),
     ("slow-follower", include_str!("../../scenarios/slow-follower.toml")),
     ("kip-101", include_str!("../../scenarios/kip-101.toml")),
+    ("kip-279", include_str!("../../scenarios/kip-279.toml")),
 ];
 
 /// What opens when nothing else is asked for.
