@@ -8,6 +8,7 @@ mod batches;
 mod encodings;
 pub mod file;
 mod finding;
+mod partition_change;
 mod partitions;
 mod placement;
 mod replication;
@@ -80,6 +81,7 @@ const KINDS: &[Kind] = &[
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
     ("truncation", &[], truncation::truncation),
+    ("partition_change", &[], partition_change::partition_change),
 ];
 
 struct Tally {

@@ -12,6 +12,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("split-network", include_str!("../../scenarios/split-network.toml")),
     ("power-failure", include_str!("../../scenarios/power-failure.toml")),
     ("disk-sequential-vs-random", include_str!("../../scenarios/disk-sequential-vs-random.toml")),
+    ("zookeeper-vs-kraft", include_str!("../../scenarios/zookeeper-vs-kraft.toml")),
     ("notifications", include_str!("../../scenarios/notifications.toml")),
     ("replication-factor", include_str!("../../scenarios/replication-factor.toml")),
     ("acks-1-loses", include_str!("../../scenarios/acks-1-loses.toml")),
