@@ -5,12 +5,16 @@
 
 pub mod assignors;
 mod batches;
+mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod live;
+mod logs;
 mod partition_change;
 mod partitions;
 mod placement;
+mod producers;
 mod replication;
 mod truncation;
 
@@ -82,6 +86,9 @@ const KINDS: &[Kind] = &[
     ("epoch_cache", &[], replication::epoch_cache),
     ("truncation", &[], truncation::truncation),
     ("partition_change", &[], partition_change::partition_change),
+    ("producer_state", &[], producers::producer_state),
+    ("log_append", &[], logs::log_append),
+    ("live_traces", &[], live::live_traces),
 ];
 
 struct Tally {

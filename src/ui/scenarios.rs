@@ -16,6 +16,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("notifications", include_str!("../../scenarios/notifications.toml")),
     ("replication-factor", include_str!("../../scenarios/replication-factor.toml")),
     ("acks-1-loses", include_str!("../../scenarios/acks-1-loses.toml")),
+    ("retry-doubles", include_str!("../../scenarios/retry-doubles.toml")),
     ("slow-follower", include_str!("../../scenarios/slow-follower.toml")),
     ("kip-101", include_str!("../../scenarios/kip-101.toml")),
 ];
