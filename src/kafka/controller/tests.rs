@@ -8,7 +8,8 @@ use super::super::ids::{
 use super::super::lifecycle::Phase;
 use super::super::message::{
     AlterPartition, AlterPartitionReassignmentsRequest, AlterPartitionRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, ElectionType, IncrementalAlterConfigsRequest, NewTopic, Request, Response, TopicResult,
+    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, ElectionType, IncrementalAlterConfigsRequest,
+    NewTopic, Request, Response, TopicResult,
 };
 use super::super::metadata::MetadataRecord;
 use super::super::quorum::Role;
