@@ -128,6 +128,9 @@ fn broker_synonym(key: &str) -> Option<&'static str> {
         "message.timestamp.type" => "log.message.timestamp.type",
         "cleanup.policy" => "log.cleanup.policy",
         "segment.bytes" => "log.segment.bytes",
+        "index.interval.bytes" => "log.index.interval.bytes",
+        "segment.index.bytes" => "log.index.size.max.bytes",
+        "flush.messages" => "log.flush.interval.messages",
         "retention.bytes" => "log.retention.bytes",
         _ => return None,
     })

@@ -7,8 +7,9 @@ use super::super::ids::{
 };
 use super::super::lifecycle::Phase;
 use super::super::message::{
-    AlterPartition, AlterPartitionRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    IncrementalAlterConfigsRequest, NewTopic, Request, Response, TopicResult,
+    AlterPartition, AlterPartitionReassignmentsRequest, AlterPartitionRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, ElectionType, IncrementalAlterConfigsRequest,
+    NewTopic, Request, Response, TopicResult,
 };
 use super::super::metadata::MetadataRecord;
 use super::super::quorum::Role;
@@ -482,4 +483,82 @@ fn leadership_returns_to_the_preferred_replica_every_five_minutes() {
     assert_eq!(harness.line("orders"), "leader=2 epoch=1 isr=2,1 elr= last=");
     harness.run_millis(300_000);
     assert_eq!(harness.line("orders"), "leader=1 epoch=2 isr=2,1 elr= last=");
+}
+
+fn reassign(harness: &mut Harness, replicas: Option<&[i32]>) -> (ErrorCode, String) {
+    let replicas = replicas.map(|ids| ids.iter().map(|id| BrokerId(*id)).collect());
+    let request = AlterPartitionReassignmentsRequest {
+        allow_replication_factor_change: true,
+        partitions: vec![("orders".into(), 0, replicas)],
+        timeout: Duration::secs(30),
+    };
+    match harness.ask(Request::AlterPartitionReassignments(request)) {
+        Some(Response::AlterPartitionReassignments(answer)) => {
+            let result = &answer.partitions[0];
+            (result.error, result.message.as_deref().unwrap_or_default().to_owned())
+        }
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+#[test]
+fn a_leader_whose_proposal_ends_its_own_reassignment_hears_of_a_new_one() {
+    let mut harness = Harness::new(3, "1");
+    harness.create_topic("orders", &[&[1, 2]], &[]);
+    assert_eq!(reassign(&mut harness, Some(&[2, 3])), (ErrorCode::None, String::new()));
+    assert_eq!(harness.partition(FIRST).adding, [BrokerId(3)]);
+    assert_eq!(propose(&mut harness, 1, &[1, 2, 3], (0, 0), 0), Err(ErrorCode::NewLeaderElected));
+    assert_eq!(harness.line("orders"), "leader=2 epoch=1 isr=2,3 elr= last=");
+    assert!(!harness.partition(FIRST).is_reassigning());
+    let unclean = |fact: &Fact| matches!(fact, Fact::LeaderElected { unclean: true, .. });
+    assert!(!harness.facts.iter().any(|(_, fact)| unclean(fact)), "nothing is lost by it");
+}
+
+#[test]
+fn a_reassignment_is_refused_for_kafkas_reasons() {
+    let mut harness = Harness::new(3, "1");
+    harness.create_topic("orders", &[&[1]], &[]);
+    let none = "No partition reassignment is in progress.";
+    assert_eq!(reassign(&mut harness, None), (ErrorCode::NoReassignmentInProgress, none.into()));
+    let unknown = "The manual partition assignment includes broker 9, but no such broker is registered.";
+    assert_eq!(reassign(&mut harness, Some(&[9])), (ErrorCode::InvalidReplicaAssignment, unknown.into()));
+    let twice = "The manual partition assignment includes the broker 2 more than once.";
+    assert_eq!(reassign(&mut harness, Some(&[2, 2])), (ErrorCode::InvalidReplicaAssignment, twice.into()));
+    // Only a replica that is still being added is in the ISR: going back would lose what it alone has.
+    assert_eq!(reassign(&mut harness, Some(&[2, 3])).0, ErrorCode::None);
+    assert_eq!(propose(&mut harness, 1, &[1, 2], (0, 0), 0), Ok(vec![1, 2]));
+    harness.kill(broker(1));
+    harness.run_millis(11_000);
+    assert_eq!(harness.line("orders"), "leader=2 epoch=1 isr=2 elr= last=");
+    let unclean =
+        "Unable to revert partition assignment for orders:0 because it would require an unclean leader election.";
+    assert_eq!(reassign(&mut harness, None), (ErrorCode::InvalidReplicaAssignment, unclean.into()));
+}
+
+#[test]
+fn an_election_is_refused_for_kafkas_reasons() {
+    let mut harness = Harness::new(2, "1");
+    harness.create_topic("orders", &[&[1, 2]], &[]);
+    let elect = |harness: &mut Harness, election, topic: &str, partition| {
+        let request = ElectLeadersRequest {
+            election,
+            partitions: Some(vec![(topic.into(), partition)]),
+            timeout: Duration::secs(30),
+        };
+        match harness.ask(Request::ElectLeaders(request)) {
+            Some(Response::ElectLeaders(answer)) => answer.partitions[0].error,
+            other => panic!("no answer: {other:?}"),
+        }
+    };
+    let (preferred, unclean) = (ElectionType::Preferred, ElectionType::Unclean);
+    assert_eq!(elect(&mut harness, preferred, "nope", 0), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(elect(&mut harness, preferred, "orders", 1), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(elect(&mut harness, preferred, "orders", 0), ErrorCode::ElectionNotNeeded);
+    assert_eq!(elect(&mut harness, unclean, "orders", 0), ErrorCode::ElectionNotNeeded);
+    harness.kill(broker(1));
+    harness.run_millis(11_000);
+    assert_eq!(elect(&mut harness, preferred, "orders", 0), ErrorCode::PreferredLeaderNotAvailable);
+    harness.kill(broker(2));
+    harness.run_millis(11_000);
+    assert_eq!(elect(&mut harness, unclean, "orders", 0), ErrorCode::EligibleLeadersNotAvailable);
 }

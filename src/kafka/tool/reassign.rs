@@ -52,6 +52,9 @@ enum Step {
     },
 }
 
+/// Where a partition's records come from, and where they go.
+type Move = (BTreeSet<BrokerId>, BTreeSet<BrokerId>);
+
 impl Talk {
     pub fn new(job: Reassign) -> Self {
         let steps = match &job {
@@ -215,7 +218,7 @@ impl Talk {
 
     /// Throttles all that moves, what is under way already included: the topics' replicas, and the brokers' rates.
     fn throttle(&self, targets: &[&Target], current: &[Target], rate: u64) -> Vec<Step> {
-        let mut moves: BTreeMap<(&str, u32), (BTreeSet<BrokerId>, BTreeSet<BrokerId>)> = BTreeMap::new();
+        let mut moves: BTreeMap<(&str, u32), Move> = BTreeMap::new();
         for ongoing in &self.ongoing {
             let sources = ongoing.replicas.iter().filter(|id| !ongoing.adding.contains(id)).copied().collect();
             let destinations = ongoing.adding.iter().copied().collect();
