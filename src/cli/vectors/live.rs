@@ -47,11 +47,7 @@ pub fn live_traces(_: &[String], case: &Value, findings: &mut Findings) -> Resul
         match trace.run(operation, part("req"), part("resp")) {
             Ok(got) => {
                 for (field, expected) in part("resp") {
-                    findings.compare(
-                        &format!("{what} {field}"),
-                        expected,
-                        got.get(field).unwrap_or(&Value::Null),
-                    );
+                    findings.compare(&format!("{what} {field}"), expected, got.get(field).unwrap_or(&Value::Null));
                 }
             }
             Err(Trouble::Unreadable(why)) => return Err(format!("{what}: {why}")),
@@ -124,8 +120,11 @@ impl Trace {
             Some(other) => return Err(Trouble::Unreadable(format!("acks={other} has no answer to compare"))),
         };
         let batch = self.batch(asked)?;
-        let request =
-            Request::Produce(ProduceRequest { acks, timeout: Duration::secs(10), partitions: vec![(PARTITION, batch)] });
+        let request = Request::Produce(ProduceRequest {
+            acks,
+            timeout: Duration::secs(10),
+            partitions: vec![(PARTITION, batch)],
+        });
         let answer = self.cluster.ask(request);
         let Some(Response::Produce(produced)) = &answer else { return Err(silent(answer.as_ref())) };
         let partition = produced.partitions.first().ok_or_else(|| silent(answer.as_ref()))?;

@@ -125,18 +125,10 @@ impl Bench {
                 self.compare_offsets(step, end, what, findings);
             }
             "maybeIncrementHighWatermark" => {
-                let vote = WatermarkVote {
-                    log_end: step.arg()?,
-                    in_maximal_isr: true,
-                    caught_up: true,
-                    isr_eligible: true,
-                };
+                let vote =
+                    WatermarkVote { log_end: step.arg()?, in_maximal_isr: true, caught_up: true, isr_eligible: true };
                 let moved = high_watermark_candidate(self.replica.high_watermark(), end, 2, 1, [vote].into_iter());
-                self.replica.append_fetched(
-                    Vec::new(),
-                    moved.unwrap_or(self.replica.high_watermark()),
-                    &mut self.out,
-                );
+                self.replica.append_fetched(Vec::new(), moved.unwrap_or(self.replica.high_watermark()), &mut self.out);
                 findings.compare_if(what, step.expect.result.as_ref(), &json!(moved.is_some()));
             }
             "updateHighWatermark" => {

@@ -98,12 +98,7 @@ pub fn producer_state(_: &[String], case: &Value, findings: &mut Findings) -> Re
     Ok(())
 }
 
-fn operate(
-    state: &mut ProducerState,
-    operation: Operation,
-    what: &str,
-    findings: &mut Findings,
-) -> Result<(), String> {
+fn operate(state: &mut ProducerState, operation: Operation, what: &str, findings: &mut Findings) -> Result<(), String> {
     let expiration = BrokerConfig::default().producer_id_expiration;
     match operation {
         Operation::Append {
