@@ -45,6 +45,9 @@ fn tampered() -> Vec<(&'static str, &'static str, Value)> {
         ("truncation", "/cases/5/steps/1/diverging", json!([1, 8])),
         ("truncation", "/cases/5/end/epochs", json!([[0, 0], [2, 6]])),
         ("truncation", "/cases/7/steps/0/answer", json!("records")),
+        ("partition_change", "/cases/1/expect", json!({"leader": 1})),
+        ("partition_change", "/cases/7/expect/leader_recovery_state", json!("RECOVERED")),
+        ("partition_change", "/cases/9/expect/leader", json!(-1)),
     ]
 }
 

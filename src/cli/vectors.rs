@@ -11,6 +11,7 @@ pub mod file;
 mod finding;
 mod live;
 mod logs;
+mod partition_change;
 mod partitions;
 mod placement;
 mod producers;
@@ -69,7 +70,7 @@ type Run = fn(&[String], &Value, &mut Findings) -> Result<(), String>;
 type Kind = (&'static str, &'static [&'static str], Run);
 
 /// All that can be checked.
-const KINDS: [Kind; 13] = [
+const KINDS: &[Kind] = &[
     ("murmur2", &["key_hex", "utf8", "murmur2", "p_of_3", "p_of_6", "p_of_12", "p_of_50"], partitions::murmur2),
     (
         "coordinator_partition",
@@ -84,6 +85,7 @@ const KINDS: [Kind; 13] = [
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
     ("truncation", &[], truncation::truncation),
+    ("partition_change", &[], partition_change::partition_change),
     ("producer_state", &[], producers::producer_state),
     ("log_append", &[], logs::log_append),
     ("live_traces", &[], live::live_traces),

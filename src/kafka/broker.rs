@@ -21,6 +21,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod zk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -30,6 +31,8 @@ use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
+use self::zk::ZkMember;
+pub use self::zk::{ZkSettled, ZkSetup};
 use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
@@ -60,6 +63,8 @@ pub struct BrokerSetup {
     pub settled: bool,
     /// How its replicas find out what to cut off.
     pub truncation: TruncationRule,
+    /// In ZooKeeper mode; there are no voters then.
+    pub zookeeper: Option<ZkSetup>,
 }
 
 /// How long a broker waits for the controller's leave to stop (`BrokerServer.shutdown`).
@@ -112,6 +117,8 @@ pub struct Broker {
     truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
+    /// In ZooKeeper mode, where the observer observes nothing and only keeps the image.
+    zk: Option<Box<ZkMember>>,
     /// Whether what the observer knows has been made true here once.
     published: bool,
     clean_shutdown: bool,
@@ -142,21 +149,42 @@ pub struct Broker {
 enum Purpose {
     Lifecycle,
     Observer,
-    FollowerFetch { leader: BrokerId, asked: Vec<AskedFor> },
+    FollowerFetch {
+        leader: BrokerId,
+        asked: Vec<AskedFor>,
+    },
     FollowerListOffsets(LeaderOffset),
-    FollowerEpochs { leader: BrokerId, asked: Vec<AskedFor> },
+    FollowerEpochs {
+        leader: BrokerId,
+        asked: Vec<AskedFor>,
+    },
     AlterPartition,
     AllocateProducerIds,
-    CreateTopic { name: Name },
-    Forward { client: Node, correlation_id: u32, request: Box<Request> },
+    CreateTopic {
+        name: Name,
+    },
+    Forward {
+        client: Node,
+        correlation_id: u32,
+        request: Box<Request>,
+    },
+    /// ZooKeeper mode: this broker is the controller and tells another what to do.
+    ZkPush {
+        broker: BrokerId,
+    },
+    /// ZooKeeper mode: this broker asks for leave to stop.
+    ZkShutdown,
 }
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation } = setup;
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation, zookeeper } = setup;
         let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
-            observer.settle();
+            match zookeeper.as_ref().and_then(|zookeeper| zookeeper.settled.as_ref()) {
+                Some(settled) => observer.settle_with(settled.image.clone()),
+                None => observer.settle(),
+            }
             let registration = observer.image().brokers.get(&id);
             let (epoch, incarnation) =
                 registration.map_or_else(Default::default, |known| (known.epoch, known.incarnation));
@@ -164,9 +192,11 @@ impl Broker {
         } else {
             Lifecycle::new(id, &config, rng.next_u64(), disk.clean_shutdown)
         };
+        let zk = zookeeper.map(|setup| Box::new(ZkMember::new(id, &config, setup, &mut rng)));
         Self {
             id,
             truncation,
+            zk,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
             observer,
@@ -195,6 +225,7 @@ impl Broker {
         self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
+            Input::Message { from: from @ Node::ZooKeeper(_), message } => self.on_zookeeper(now, from, message, out),
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
                 self.on_request(now, from, correlation_id, request, out);
             }
@@ -207,6 +238,9 @@ impl Broker {
             Input::Disconnected { peer } => self.on_disconnected(now, peer, out),
             Input::Shutdown => {
                 out.set_timer(now + CONTROLLED_SHUTDOWN_TIMEOUT, Timer::ControlledShutdown);
+                if self.zk.is_some() {
+                    return self.stop_with_zookeeper(now, out);
+                }
                 let turn = self.lifecycle.begin_shutdown(now, out);
                 self.take_turn(now, turn, out);
             }
@@ -219,18 +253,27 @@ impl Broker {
             return;
         }
         self.start_storage(now, out);
-        if self.lifecycle.phase() == Phase::Running {
-            self.publish_all(now, out);
+        if self.zk.is_some() {
+            self.start_with_zookeeper(now, out);
+        } else {
+            if self.lifecycle.phase() == Phase::Running {
+                self.publish_all(now, out);
+            }
+            let ask = self.observer.start(now);
+            self.ask(now, ask, Purpose::Observer, out);
+            self.communicate(now, out);
         }
-        let ask = self.observer.start(now);
-        self.ask(now, ask, Purpose::Observer, out);
-        self.communicate(now, out);
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
         out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
+        if self.zk.is_some()
+            && matches!(request, Request::LeaderAndIsr(_) | Request::UpdateMetadata(_) | Request::StopReplica(_))
+        {
+            return self.on_push(now, from, correlation_id, request, out);
+        }
         if !self.published {
             // The port opens only once the broker knows what it has to serve.
             out.close_connection(from);
@@ -249,6 +292,17 @@ impl Broker {
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
+            Request::AlterPartition(_) | Request::ControlledShutdown(_) if self.zk.is_some() => {
+                self.on_controller_request(now, from, correlation_id, request, out);
+            }
+            Request::CreateTopics(_)
+            | Request::DeleteTopics(_)
+            | Request::CreatePartitions(_)
+            | Request::IncrementalAlterConfigs(_)
+                if self.zk.is_some() && from.broker().is_some() =>
+            {
+                self.on_controller_request(now, from, correlation_id, request, out);
+            }
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
@@ -266,15 +320,7 @@ impl Broker {
             | Request::DescribeGroups(_)
             | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
-            Request::AlterPartition(_)
-            | Request::Vote(_)
-            | Request::BeginQuorumEpoch(_)
-            | Request::EndQuorumEpoch(_)
-            | Request::FetchSnapshot(_)
-            | Request::BrokerRegistration(_)
-            | Request::BrokerHeartbeat(_)
-            | Request::AllocateProducerIds(_)
-            | Request::QuorumFetch(_) => out.close_connection(from),
+            _ => out.close_connection(from),
         }
     }
 
@@ -305,6 +351,9 @@ impl Broker {
                 self.take_turn(now, turn, out);
             }
             (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) && self.log_dir_fails(out) {
+                    return;
+                }
                 self.on_fetched(now, leader, &asked, fetch.partitions, out);
             }
             (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
@@ -320,9 +369,11 @@ impl Broker {
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
+            (Purpose::ZkPush { broker }, answer) => self.on_push_answer(now, broker, Some(answer), out),
+            (Purpose::ZkShutdown, answer) => self.on_shutdown_answer(now, Some(answer), out),
             (Purpose::Forward { client, correlation_id, request }, answer) => {
                 if answered_by_nobody(&answer) {
-                    self.observer.controller_lost();
+                    self.controller_lost();
                     self.unsent.push((client, correlation_id, *request));
                     out.set_timer(now + describe::FORWARD_RETRY, Timer::InternalTopic);
                 } else {
@@ -351,6 +402,8 @@ impl Broker {
             Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
             Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
+            Purpose::ZkPush { broker } => self.on_push_answer(now, broker, None, out),
+            Purpose::ZkShutdown => self.on_shutdown_answer(now, None, out),
             Purpose::CreateTopic { name } => {
                 self.creating.remove(&name);
             }
@@ -368,6 +421,10 @@ impl Broker {
                     self.on_lost(now, purpose, out);
                 }
             }
+            Timer::ZkSession | Timer::ZkRegistration | Timer::ZkPush { .. } | Timer::LeaderImbalance => {
+                self.on_zk_timer(now, &timer, out);
+            }
+            Timer::LogRecovery if self.zk.is_some() => self.on_zk_timer(now, &timer, out),
             Timer::BrokerHeartbeat => self.communicate(now, out),
             Timer::QuorumFetch => {
                 let ask = self.observer.fetch();
@@ -414,6 +471,7 @@ impl Broker {
         }
         self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
+        self.zookeeper_lost(now, peer, out);
         for purpose in self.in_flight.disconnected(peer) {
             self.on_lost(now, purpose, out);
         }

@@ -392,6 +392,8 @@ settings! {
         broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
         quorum_election_timeout: Duration = "controller.quorum.election.timeout.ms", "1000", [1, ANY], "[1,...]", "a voter without a leader waits this long, and up to twice as long, before it stands for election.";
         quorum_election_backoff_max: Duration = "controller.quorum.election.backoff.max.ms", "1000", [0, ANY], "[0,...]", "the last of the successors a resigning leader names waits this long before it stands.";
+        zookeeper_session_timeout: Duration = "zookeeper.session.timeout.ms", "18000", [4000, 40_000], "[4000,...,40000]", "ZooKeeper mode: a broker that ZooKeeper does not hear of for this long is dead; rounded up to ZooKeeper's tick.";
+        zookeeper_max_in_flight: u32 = "zookeeper.max.in.flight.requests", "10", [1, 10_000], "[1,...]", "ZooKeeper mode: how many requests a broker has under way to ZooKeeper.";
         quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
         quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
         quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";

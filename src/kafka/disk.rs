@@ -6,7 +6,8 @@
 //! costs only the bytes, anywhere else a *seek* comes first. Kafka's logs are written and read in order for that reason.
 //!
 //! The operating system writes dirty pages back as Linux does by default: every 5 s it looks for files whose oldest dirty
-//! page is 30 s old (`vm.dirty_writeback_centisecs`, `vm.dirty_expire_centisecs`), and writes all of such a file.
+//! page is 30 s old (`vm.dirty_writeback_centisecs`, `vm.dirty_expire_centisecs`), and writes all of such a file. A page that
+//! has to make room for another is written before it goes.
 //!
 //! The cache keeps what was written last, over all logs. One disk does one thing after another: who comes while it is
 //! busy waits.
@@ -164,14 +165,15 @@ impl Disk {
             DiskChange::Other { kind, cache } => {
                 self.kind = kind.unwrap_or(self.kind);
                 self.cache_limit = cache.unwrap_or(self.cache_limit);
-                self.cache.evict(self.cache_limit);
+                // The operating system's writer sees to what was not on the disk yet.
+                let _ = self.cache.evict(self.cache_limit);
             }
         }
     }
 
-    /// Records up to `end` came into the page cache.
-    pub fn cache(&mut self, partition: TopicPartition, end: Offset, bytes: u64) {
-        self.cache.add(partition, end, bytes, self.cache_limit);
+    /// Records up to `end` came into the page cache. Returns the logs that had to make room for them.
+    pub fn cache(&mut self, partition: TopicPartition, end: Offset, bytes: u64) -> Vec<TopicPartition> {
+        self.cache.add(partition, end, bytes, self.cache_limit)
     }
 
     /// A replica is gone.
@@ -236,25 +238,29 @@ struct PageCache {
 }
 
 impl PageCache {
-    fn add(&mut self, partition: TopicPartition, end: Offset, bytes: u64, limit: u64) {
+    fn add(&mut self, partition: TopicPartition, end: Offset, bytes: u64, limit: u64) -> Vec<TopicPartition> {
         self.bytes += bytes;
         let open = self.open.entry(partition).or_default();
         *open += bytes;
         // About a thousand blocks, so that a snapshot of the world stays small.
-        if *open >= (limit / 1024).max(16 * 1024) {
-            self.blocks.push_back((partition, end, std::mem::take(open)));
-            self.evict(limit);
+        if *open < (limit / 1024).max(16 * 1024) {
+            return Vec::new();
         }
+        self.blocks.push_back((partition, end, std::mem::take(open)));
+        self.evict(limit)
     }
 
-    fn evict(&mut self, limit: u64) {
+    fn evict(&mut self, limit: u64) -> Vec<TopicPartition> {
+        let mut made_room = Vec::new();
         while self.bytes > limit
             && let Some((partition, end, bytes)) = self.blocks.pop_front()
         {
             self.bytes -= bytes;
             let cold = self.cold_below.entry(partition).or_default();
             *cold = end.max(*cold);
+            made_room.push(partition);
         }
+        made_room
     }
 }
 

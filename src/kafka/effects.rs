@@ -94,6 +94,20 @@ pub enum Timer {
     /// Offer the topic that this broker's coordinators need to the controller again.
     InternalTopic,
 
+    // ZooKeeper mode
+    /// A server of the ensemble looks after its leader, its followers, and its sessions.
+    ZkTick,
+    /// A server without a leader counts its votes, or sends its own again.
+    ZkElection,
+    /// The transaction log is on the disk.
+    ZkFsync,
+    /// A broker's session needs a sign of life, or another server.
+    ZkSession,
+    /// A broker whose last session still stands in its way registers again, or asks again for leave to stop.
+    ZkRegistration,
+    /// The controller sends again what a broker has not taken.
+    ZkPush { broker: BrokerId },
+
     // Group coordinator
     /// The join phase of a group's rebalance may end.
     GroupJoin { group: Name },
@@ -160,6 +174,8 @@ impl Timer {
             Self::LogRetention => "log.retention.check.interval.ms",
             Self::LogFlush => "log.flush.scheduler.interval.ms",
             Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",
+            Self::ZkTick => "tickTime",
+            Self::ZkSession => "zookeeper.session.timeout.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
             Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
@@ -171,6 +187,10 @@ impl Timer {
             Self::GroupHeartbeat => "heartbeat.interval.ms",
             Self::QuorumFetchWait { .. }
             | Self::QuorumFetch
+            | Self::ZkElection
+            | Self::ZkFsync
+            | Self::ZkRegistration
+            | Self::ZkPush { .. }
             | Self::LogRecovery
             | Self::WriteBack
             | Self::DiskRead { .. }

@@ -51,6 +51,8 @@ errors! {
     RequestTimedOut = 7, "REQUEST_TIMED_OUT", true;
     /// Batch above max.message.bytes.
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE", false;
+    /// The request comes from a controller that has been replaced (ZooKeeper mode).
+    StaleControllerEpoch = 11, "STALE_CONTROLLER_EPOCH", false;
     /// Commit metadata above the limit.
     OffsetMetadataTooLarge = 12, "OFFSET_METADATA_TOO_LARGE", false;
     /// Client side: connection lost before the answer.

@@ -16,6 +16,18 @@ use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
+pub mod ensemble;
+pub mod push;
+
+use ensemble::{
+    NoAnswer, ZabAck, ZabCommit, ZabFollow, ZabPingRequest, ZabPingResponse, ZabVote, ZkConnectRequest,
+    ZkConnectResponse, ZkPingRequest, ZkPingResponse, ZkRequest, ZkResponse, ZkTxn, ZkWatchEvent, ZkWrite,
+};
+use push::{
+    ControlledShutdownRequest, ControlledShutdownResponse, LeaderAndIsrRequest, LeaderAndIsrResponse,
+    StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
+};
+
 /// One message: a request, or the response that answers the request of the same correlation id.
 #[derive(Clone, Debug)]
 pub enum Message {
@@ -78,11 +90,42 @@ apis! {
     ListOffsets(ListOffsetsRequest, ListOffsetsResponse) = 2;
     /// Who leads what.
     Metadata(MetadataRequest, MetadataResponse) = 3;
+    /// ZooKeeper mode: the controller tells a broker what to lead and what to follow.
+    LeaderAndIsr(LeaderAndIsrRequest, LeaderAndIsrResponse) = 4;
+    /// ZooKeeper mode: the controller tells a broker to let replicas go.
+    StopReplica(StopReplicaRequest, StopReplicaResponse) = 5;
+    /// ZooKeeper mode: the controller tells a broker what clients may be told.
+    UpdateMetadata(UpdateMetadataRequest, UpdateMetadataResponse) = 6;
+    /// ZooKeeper mode: a broker asks the controller for leave to stop.
+    ControlledShutdown(ControlledShutdownRequest, ControlledShutdownResponse) = 7;
     OffsetCommit(OffsetCommitRequest, OffsetCommitResponse) = 8;
     OffsetFetch(OffsetFetchRequest, OffsetFetchResponse) = 9;
     FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse) = 10;
     JoinGroup(JoinGroupRequest, JoinGroupResponse) = 11;
     Heartbeat(HeartbeatRequest, HeartbeatResponse) = 12;
+    /// ZooKeeper: a client opens its session, or takes it to another server. The numbers from here to the next ones of
+    /// Kafka are ZooKeeper's own (`ZooDefs.OpCode`, `Leader`).
+    ZkConnect(ZkConnectRequest, ZkConnectResponse) = -10;
+    /// ZooKeeper: an operation on znodes.
+    ZkRequest(ZkRequest, ZkResponse) = 4;
+    ZkPing(ZkPingRequest, ZkPingResponse) = 11;
+    /// ZooKeeper: a watch fires. No answer.
+    ZkWatchEvent(ZkWatchEvent, NoAnswer) = -1;
+    /// Zab: whom a server wants to lead. No answer.
+    ZabVote(ZabVote, NoAnswer) = 0;
+    /// Zab: a server follows. No answer but the history it lacks.
+    ZabFollow(ZabFollow, NoAnswer) = 11;
+    /// Zab: the leader's epoch, and what the follower lacks. No answer but the acknowledgement.
+    ZabNewLeader(Box<NewLeader>, NoAnswer) = 10;
+    /// Zab: a write goes to the leader. No answer.
+    ZabForward(ZkWrite, NoAnswer) = 1;
+    /// Zab: a transaction to be logged. No answer but the acknowledgement.
+    ZabProposal(ZkTxn, NoAnswer) = 2;
+    /// Zab: it is logged. No answer.
+    ZabAck(ZabAck, NoAnswer) = 3;
+    /// Zab: a majority has logged it. No answer.
+    ZabCommit(ZabCommit, NoAnswer) = 4;
+    ZabPing(ZabPingRequest, ZabPingResponse) = 5;
     LeaveGroup(LeaveGroupRequest, LeaveGroupResponse) = 13;
     SyncGroup(SyncGroupRequest, SyncGroupResponse) = 14;
     DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
@@ -123,6 +166,9 @@ apis! {
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
 }
+
+/// What a leader of the ensemble sends to a server that joins it.
+pub type NewLeader = ensemble::ZabNewLeader<ZkTxn, super::zookeeper::tree::Tree>;
 
 /// The leader a broker knows of, sent along with NOT_LEADER_OR_FOLLOWER and the epoch errors (KIP-951).
 pub type CurrentLeader = Option<(BrokerId, LeaderEpoch)>;
@@ -913,6 +959,14 @@ impl Message {
         matches!(self, Self::Request { .. })
     }
 
+    /// How many znodes a ZooKeeper server looks up for it.
+    pub fn znodes(&self) -> u64 {
+        match self {
+            Self::Request { request: Request::ZkRequest(request), .. } => request.op.znodes(),
+            _ => 0,
+        }
+    }
+
     /// About how many bytes it takes on the wire: the record batches, and a round figure for everything else.
     pub fn wire_bytes(&self) -> u64 {
         const HEADER: u64 = 60;
@@ -928,6 +982,12 @@ impl Message {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
                 }
                 Request::AlterPartition(alter) => entries(alter.partitions.len()),
+                Request::LeaderAndIsr(push) => entries(push.partitions.len()),
+                Request::UpdateMetadata(push) => entries(push.partitions.len()),
+                Request::StopReplica(push) => entries(push.partitions.len()),
+                Request::ZabNewLeader(history) => {
+                    entries(history.txns.len() + history.snapshot.as_ref().map_or(0, |tree| tree.len()))
+                }
                 _ => ENTRY,
             },
             Self::Response { response, .. } => match response {

@@ -50,6 +50,13 @@ pub mod quota;
 
 pub mod controller;
 
+// ZooKeeper, which kept the metadata before there was a quorum, and the controller that worked with it.
+pub mod zookeeper;
+
+pub mod zk_client;
+
+pub mod zk_controller;
+
 // A broker.
 pub mod lifecycle;
 

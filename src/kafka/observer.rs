@@ -48,7 +48,7 @@ impl Observer {
     /// `log` is what the disk holds; `rng` chooses the voter to ask first.
     pub fn new(broker: BrokerId, voters: Voters, config: &BrokerConfig, log: MetadataLog, rng: &mut Rng) -> Self {
         let epoch = log.last_epoch().unwrap_or_default();
-        let next_voter = rng.below(voters.len() as u32);
+        let next_voter = rng.below(voters.len().max(1) as u32);
         Self {
             broker,
             voters,
@@ -68,6 +68,16 @@ impl Observer {
     pub fn settle(&mut self) {
         let image = Rc::make_mut(&mut self.image);
         self.log.read(image.next_offset, self.log.end()).iter().for_each(|batch| image.apply_batch(batch));
+    }
+
+    /// Takes a whole image for true: ZooKeeper mode, where there is no log.
+    pub fn settle_with(&mut self, image: Rc<MetadataImage>) {
+        self.image = image;
+    }
+
+    /// The image to change, where it is not a log that changes it: in ZooKeeper mode a controller's requests do.
+    pub fn image_mut(&mut self) -> &mut MetadataImage {
+        Rc::make_mut(&mut self.image)
     }
 
     /// What survives the process.

@@ -10,6 +10,7 @@ pub mod command;
 mod configs;
 mod consume;
 mod elect;
+mod get_offsets;
 mod groups;
 mod json;
 mod log_dirs;
@@ -107,6 +108,7 @@ enum Talk {
     Reassign(reassign::Talk),
     Groups(groups::Talk),
     LogDirs(log_dirs::Talk),
+    GetOffsets(get_offsets::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
     Quorum(quorum::Talk),
@@ -121,6 +123,7 @@ impl Talk {
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
             // Who runs the machine has read the files; there is nobody to ask.
             Job::DumpLog(_) => Self::Print(String::new()),
@@ -139,6 +142,7 @@ impl Talk {
             Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
+            Self::GetOffsets(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
             Self::Quorum(talk) => talk.next(),
@@ -157,6 +161,7 @@ impl Talk {
             Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
+            Self::GetOffsets(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
             Self::Quorum(talk) => talk.answer(now, response, paper),
@@ -170,6 +175,7 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
+            Self::GetOffsets(talk) => talk.no_answer(),
             Self::Topics(_)
             | Self::Configs(_)
             | Self::Elect(_)
@@ -188,6 +194,7 @@ impl Talk {
             Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
+            Self::GetOffsets(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
             Self::Quorum(talk) => talk.give_up(paper),

@@ -11,6 +11,7 @@ use crate::kafka::ids::{
     BrokerId, ClientId, ControllerId, Generation, LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicPartition,
 };
 use crate::kafka::log::Log;
+use crate::kafka::message::Api;
 use crate::kafka::quorum::Quorum;
 use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
@@ -62,6 +63,8 @@ pub struct Checks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// Partitions whose last copy somebody took away.
     wiped: BTreeSet<TopicPartition>,
+    /// Somebody has asked for leaders by tool: they may be unclean.
+    asked_for_leaders: bool,
     quorum: quorum::QuorumChecks,
     /// Partitions of which a power failure took records from some replica.
     unflushed: BTreeSet<TopicPartition>,
@@ -88,6 +91,7 @@ impl Checks {
                 self.report(name, stamped, what);
             }
             match &stamped.fact {
+                Fact::Sent { api: Api::ElectLeaders, request: true, .. } => self.asked_for_leaders = true,
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(Node::Broker(broker)) = stamped.node else { continue };
                     self.one_leader_per_epoch(stamped, broker, *partition, *epoch, world);
@@ -100,8 +104,11 @@ impl Checks {
                     self.committed_on_every_isr_log(stamped, broker, *partition, world);
                 }
                 Fact::UnflushedLost { partition, .. } => self.unflushed_lost(*partition, world),
-                Fact::LeaderElected { partition, unclean: true, .. } if self.unflushed.contains(partition) => {
-                    // The last known leader may be the one that had lost its power.
+                Fact::LeaderElected { partition, unclean: true, .. }
+                    if self.asked_for_leaders || self.unflushed.contains(partition) =>
+                {
+                    // Whoever asks for one by tool knows what it costs. And the last known leader may be the one that had
+                    // lost its power.
                     self.promise_is_void(*partition, world);
                 }
                 Fact::Truncated { partition, to, .. } => {

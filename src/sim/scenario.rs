@@ -25,7 +25,7 @@ pub struct Scenario {
     pub brokers: Vec<BrokerSpec>,
     /// `compat`: how followers find out what to cut off their logs.
     pub truncation: TruncationRule,
-    /// How many voters the metadata quorum has.
+    /// How many voters the metadata quorum has, or servers the ZooKeeper ensemble.
     pub controllers: u32,
     /// Settings of every broker; valid for a [`crate::kafka::config::BrokerConfig`].
     pub cluster_config: Settings,
@@ -44,6 +44,8 @@ pub enum Mode {
     /// A quorum of controllers (KIP-500).
     #[default]
     Kraft,
+    /// A ZooKeeper ensemble, and one of the brokers as controller: Kafka up to 3.9.
+    ZooKeeper,
 }
 
 impl Mode {
@@ -51,6 +53,7 @@ impl Mode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kraft => "kraft",
+            Self::ZooKeeper => "zookeeper",
         }
     }
 }

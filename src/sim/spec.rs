@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::kafka::config::{Acks, BrokerConfig, ConsumerConfig, ProducerConfig, SettingError, TopicConfig};
-use crate::kafka::ids::{BrokerId, ControllerId, Name};
+use crate::kafka::ids::{BrokerId, ControllerId, Name, ZooKeeperId};
 use crate::kafka::workload::Workload;
 use crate::time::{Duration, Instant};
 
@@ -82,6 +82,7 @@ pub struct ConsumerSpec {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeName {
     Controller(ControllerId),
+    ZooKeeper(ZooKeeperId),
     Broker(BrokerId),
     Producer(Name),
     Consumer(Name),
@@ -89,7 +90,8 @@ pub enum NodeName {
 
 impl NodeName {
     /// What a name may look like, for error messages.
-    pub const ALLOWED: &str = "a node such as `broker-1`, `controller-101`, `producer-NAME` or `consumer-NAME`";
+    pub const ALLOWED: &str =
+        "a node such as `broker-1`, `controller-101`, `zookeeper-1`, `producer-NAME` or `consumer-NAME`";
 
     /// Reads a name. It tells nothing about whether there is such a node.
     pub fn parse(text: &str) -> Option<Self> {
@@ -97,6 +99,7 @@ impl NodeName {
         match kind {
             "broker" => id(name).map(|id| Self::Broker(BrokerId(id))),
             "controller" => id(name).map(|id| Self::Controller(ControllerId(id))),
+            "zookeeper" => id(name).map(|id| Self::ZooKeeper(ZooKeeperId(id))),
             "producer" => is_client_name(name).then(|| Self::Producer(name.into())),
             "consumer" => is_client_name(name).then(|| Self::Consumer(name.into())),
             _ => None,
@@ -112,6 +115,7 @@ impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Controller(id) => write!(f, "controller-{id}"),
+            Self::ZooKeeper(id) => write!(f, "zookeeper-{id}"),
             Self::Broker(id) => write!(f, "broker-{id}"),
             Self::Producer(name) => write!(f, "producer-{name}"),
             Self::Consumer(name) => write!(f, "consumer-{name}"),

@@ -9,6 +9,7 @@
 mod commands;
 mod connections;
 mod disk;
+mod founding;
 mod report;
 mod setup;
 
@@ -21,7 +22,7 @@ use crate::kafka::consumer::Consumer;
 use crate::kafka::controller::Controller;
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
 use crate::kafka::fact::{Fact, NodeState};
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicPartition, ZooKeeperId};
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
 use crate::kafka::producer::Producer;
@@ -29,6 +30,7 @@ use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::quorum::{ControllerDisk, Quorum};
 use crate::kafka::replica::Replica;
 use crate::kafka::tool::Tool;
+use crate::kafka::zookeeper::{ZooKeeperDisk, ZooKeeperServer};
 use crate::rng::Rng;
 use crate::sim::books::Books;
 use crate::sim::check::{Checks, Witness};
@@ -120,6 +122,7 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug)]
 enum Machine {
     Controller(Box<Controller>),
+    ZooKeeper(Box<ZooKeeperServer>),
     Broker(Box<Broker>),
     Producer(Box<Producer>),
     Consumer(Box<Consumer>),
@@ -131,6 +134,7 @@ enum Machine {
 #[derive(Clone, Debug)]
 enum Remains {
     Controller(Box<ControllerDisk>),
+    ZooKeeper(Box<ZooKeeperDisk>),
     Broker(Box<BrokerDisk>),
     /// The application goes on with its next record.
     Producer(Box<Producer>),
@@ -141,6 +145,7 @@ enum Remains {
 #[derive(Clone, Debug)]
 enum Blueprint {
     Controller,
+    ZooKeeper,
     Broker(Rc<BrokerSpec>),
     Producer(Rc<ProducerSpec>),
     Consumer(Rc<ConsumerSpec>),
@@ -172,14 +177,19 @@ pub struct World {
     /// Results of expectations whose time has come, by their place in the scenario.
     expectations: BTreeMap<u32, ExpectationReport>,
     tool_output: BTreeMap<ClientId, (bool, Name)>,
+    /// In ZooKeeper mode: how the cluster stood when the run began.
+    founding: Option<Rc<founding::Founding>>,
 }
 
-/// What one input costs its node before the results leave: a fixed part, and one for the bytes of a message.
+/// What one input costs its node before the results leave: a fixed part, one for the bytes of a message, and one for the
+/// znodes that a ZooKeeper server looks up.
 fn service_time(input: &Input, slow: u32) -> Duration {
     const STEP: u64 = 10;
     const BYTES_PER_MICRO: u64 = 1000;
+    const ZNODE: u64 = 30;
     let bytes = if let Input::Message { message, .. } = input { message.wire_bytes() } else { 0 };
-    Duration::micros((STEP + bytes / BYTES_PER_MICRO) * u64::from(slow))
+    let znodes = if let Input::Message { message, .. } = input { message.znodes() } else { 0 };
+    Duration::micros((STEP + bytes / BYTES_PER_MICRO + ZNODE * znodes) * u64::from(slow))
 }
 
 impl World {
@@ -504,6 +514,15 @@ impl World {
         })
     }
 
+    /// Every server of the ZooKeeper ensemble, with the state of its process; `None` where it is down.
+    pub fn zookeepers(&self) -> impl Iterator<Item = (ZooKeeperId, NodeState, Option<&ZooKeeperServer>)> {
+        self.slots.iter().filter_map(|(node, slot)| match (node, &slot.machine) {
+            (Node::ZooKeeper(id), Machine::ZooKeeper(server)) => Some((*id, slot.state, Some(&**server))),
+            (Node::ZooKeeper(id), _) => Some((*id, slot.state, None)),
+            _ => None,
+        })
+    }
+
     /// Every broker, with the state of its process; `None` where it is down.
     pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, NodeState, Option<&Broker>)> {
         self.slots.iter().filter_map(|(node, slot)| match (node, &slot.machine) {
@@ -582,6 +601,7 @@ impl Machine {
     fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
         match self {
             Self::Controller(controller) => controller.step(now, input, out),
+            Self::ZooKeeper(server) => server.step(now, input, out),
             Self::Broker(broker) => broker.step(now, input, out),
             Self::Producer(producer) => producer.step(now, input, out),
             Self::Consumer(consumer) => consumer.step(now, input, out),
@@ -605,7 +625,9 @@ impl Machine {
                 let config = consumer.config();
                 (config.connection_setup_timeout, config.connection_setup_timeout_max)
             }
-            Self::Controller(_) | Self::Tool(_) | Self::Off(_) => (Duration::secs(10), Duration::secs(30)),
+            Self::Controller(_) | Self::ZooKeeper(_) | Self::Tool(_) | Self::Off(_) => {
+                (Duration::secs(10), Duration::secs(30))
+            }
         }
     }
 
@@ -613,6 +635,7 @@ impl Machine {
     fn remains(self, clean: bool) -> Remains {
         match self {
             Self::Controller(controller) => Remains::Controller(Box::new(controller.into_disk())),
+            Self::ZooKeeper(server) => Remains::ZooKeeper(Box::new(server.into_disk())),
             Self::Broker(broker) => Remains::Broker(Box::new(broker.into_disk(clean))),
             Self::Producer(producer) => Remains::Producer(producer),
             Self::Consumer(_) | Self::Tool(_) => Remains::Nothing,
@@ -623,6 +646,11 @@ impl Machine {
     /// The disk of a controller that is down; empty where nothing is left.
     fn into_controller_disk(self) -> ControllerDisk {
         if let Self::Off(Remains::Controller(disk)) = self { *disk } else { ControllerDisk::default() }
+    }
+
+    /// The disk of a ZooKeeper server that is down; empty where nothing is left.
+    fn into_zookeeper_disk(self) -> ZooKeeperDisk {
+        if let Self::Off(Remains::ZooKeeper(disk)) = self { *disk } else { ZooKeeperDisk::default() }
     }
 
     /// The disk of a broker that is down; empty where nothing is left.

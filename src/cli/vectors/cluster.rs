@@ -62,6 +62,7 @@ impl Cluster {
                 rng: rng(u64::from(id.0.unsigned_abs())),
                 settled: true,
                 truncation: TruncationRule::default(),
+                zookeeper: None,
             })
         };
         let mut cluster = Self {

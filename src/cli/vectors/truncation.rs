@@ -70,11 +70,12 @@ fn fetch_until_it_fits(leader: &Replica, follower: &mut Replica) -> Vec<Value> {
                     "fetch_offset": offset, "last_fetched_epoch": number,
                     "diverging": [diverging.0, end], "truncate_to": to,
                 }));
-                // A round that cuts nothing off would be repeated for ever.
-                if to < offset {
-                    continue;
+                // An epoch that never wrote anything may be all that goes. A round after which everything is as it was
+                // would be repeated for ever.
+                if to == offset && follower.log().last_epoch() == epoch {
+                    return steps;
                 }
-                return steps;
+                continue;
             }
         };
         steps.push(json!({ "fetch_offset": offset, "last_fetched_epoch": number, "answer": answer }));

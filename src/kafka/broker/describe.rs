@@ -51,7 +51,10 @@ impl Broker {
             .map(|(id, broker)| (*id, broker.rack.clone()))
             .collect();
         // In KRaft no broker is the controller: requests for it may go to any, which passes them on.
-        let controller = image.brokers.iter().find(|(_, broker)| !broker.fenced).map(|(id, _)| *id);
+        let controller = match self.zk_controller() {
+            Some(zk) => zk.known(),
+            None => image.brokers.iter().find(|(_, broker)| !broker.fenced).map(|(id, _)| *id),
+        };
         if request.allow_auto_topic_creation {
             for name in missing {
                 let (partitions, replication_factor) =
@@ -94,7 +97,7 @@ impl Broker {
         if self.creating.contains(&name) {
             return;
         }
-        let Some(controller) = self.observer.controller() else { return };
+        let Some(controller) = self.controller_node() else { return };
         // Offsets are compacted: only the last of each key counts (`GroupCoordinatorService.groupMetadataTopicConfigs`).
         let configs = match &*name {
             OFFSETS_TOPIC => vec![
@@ -113,14 +116,7 @@ impl Broker {
         };
         self.creating.insert(name.clone());
         let request = Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout: CREATE_TIMEOUT });
-        self.in_flight.send(
-            now,
-            Node::Controller(controller),
-            request,
-            CREATE_TIMEOUT,
-            Purpose::CreateTopic { name },
-            out,
-        );
+        self.in_flight.send(now, controller, request, CREATE_TIMEOUT, Purpose::CreateTopic { name }, out);
     }
 
     /// Passes a request for the controller on (KIP-590); its answer goes back to the client.
@@ -132,13 +128,16 @@ impl Broker {
         request: Request,
         out: &mut Effects,
     ) {
-        let Some(controller) = self.observer.controller() else {
+        let Some(controller) = self.controller_node() else {
             self.unsent.push((client, correlation_id, request));
             out.set_timer(now + FORWARD_RETRY, Timer::InternalTopic);
             return;
         };
+        if controller == Node::Broker(self.id) {
+            return self.on_controller_request(now, client, correlation_id, request, out);
+        }
         let purpose = Purpose::Forward { client, correlation_id, request: Box::new(request.clone()) };
-        self.in_flight.send(now, Node::Controller(controller), request, CREATE_TIMEOUT, purpose, out);
+        self.in_flight.send(now, controller, request, CREATE_TIMEOUT, purpose, out);
     }
 
     /// Sends what found no controller before.

@@ -12,6 +12,7 @@ use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::message::{
     EpochEnd, EpochQuestion, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, Request, Response,
 };
+use crate::kafka::metadata::MetadataImage;
 use crate::time::Instant;
 
 impl Broker {
@@ -50,12 +51,8 @@ impl Broker {
         }
     }
 
-    /// A partition that is not here: it has moved, or there is none (`ReplicaManager.getPartitionOrError`).
     pub(super) fn error_of_missing(&self, partition: TopicPartition) -> ErrorCode {
-        match self.observer.image().partition(partition) {
-            Some(_) => ErrorCode::NotLeaderOrFollower,
-            None => ErrorCode::UnknownTopicOrPartition,
-        }
+        error_of_missing(self.observer.image(), partition)
     }
 
     /// Asks a leader about every partition that must know before it fetches. A log without epochs is cut off at the high
@@ -136,5 +133,14 @@ impl Broker {
             }
         }
         self.run_fetcher(now, leader, out);
+    }
+}
+
+/// What is answered about a partition that is not here: it has moved, or there is none
+/// (`ReplicaManager.getPartitionOrError`).
+pub(super) fn error_of_missing(image: &MetadataImage, partition: TopicPartition) -> ErrorCode {
+    match image.partition(partition) {
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
     }
 }

@@ -94,6 +94,7 @@ impl Broker {
     /// Sends the next fetch to a leader, unless one is out or every partition waits.
     pub(super) fn run_fetcher(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
         self.ask_for_epoch_ends(now, leader, out);
+        let fetch_epoch = self.fetch_epoch();
         let Some(fetcher) = self.fetchers.get(&leader) else { return };
         if fetcher.in_flight {
             return;
@@ -136,7 +137,7 @@ impl Broker {
         if let Some(at) = retry {
             out.set_timer(at, Timer::FollowerFetch { leader });
         }
-        let Some(epoch) = self.lifecycle.broker_epoch().filter(|_| !wanted.is_empty()) else { return };
+        let Some(epoch) = fetch_epoch.filter(|_| !wanted.is_empty()) else { return };
         fetcher.in_flight = true;
         let asked = wanted.iter().map(AskedFor::of).collect();
         let request = Request::Fetch(FetchRequest {

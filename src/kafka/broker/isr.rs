@@ -6,7 +6,7 @@ use super::{Broker, Purpose};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerEpoch, BrokerId, Node, TopicPartition};
+use crate::kafka::ids::{BrokerEpoch, BrokerId, TopicPartition};
 use crate::kafka::message::{AlterPartition, AlterPartitionRequest, AlterPartitionResponse, Request};
 use crate::kafka::metadata::MetadataImage;
 use crate::kafka::replica::FollowerState;
@@ -78,7 +78,7 @@ impl Broker {
         if self.proposals_in_flight || self.proposals.is_empty() {
             return;
         }
-        let Some(controller) = self.observer.controller() else {
+        let Some(controller) = self.controller_node() else {
             out.set_timer(now + RETRY, Timer::AlterPartition);
             return;
         };
@@ -95,7 +95,7 @@ impl Broker {
             .collect();
         let request =
             Request::AlterPartition(AlterPartitionRequest { broker: self.id, broker_epoch: epoch, partitions });
-        self.in_flight.send(now, Node::Controller(controller), request, TIMEOUT, Purpose::AlterPartition, out);
+        self.in_flight.send(now, controller, request, TIMEOUT, Purpose::AlterPartition, out);
     }
 
     fn proposal(&self, partition: TopicPartition, own_epoch: BrokerEpoch) -> Option<AlterPartition> {

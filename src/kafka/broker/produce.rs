@@ -1,6 +1,7 @@
 //! Produce, on the leader's side (`ReplicaManager.appendRecords`, `DelayedProduce`).
 
 use super::Broker;
+use super::epochs::error_of_missing;
 use crate::kafka::config::Acks;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -54,7 +55,7 @@ impl Broker {
         let count = Offset::from(batch.last_offset_delta) + 1;
         let result = match self.replicas.get_mut(&partition) {
             Some(replica) => replica.append_as_leader(now, batch, acks == Acks::All, out),
-            None => Err(ErrorCode::UnknownTopicOrPartition),
+            None => Err(self.error_of_missing(partition)),
         };
         match result {
             Ok(base_offset) => {
@@ -85,7 +86,7 @@ impl Broker {
                     }
                     Some(_) => Some(ErrorCode::None),
                 },
-                None => Some(ErrorCode::UnknownTopicOrPartition),
+                None => Some(error_of_missing(self.observer.image(), append.partition)),
             };
             waits |= append.outcome.is_none();
         }

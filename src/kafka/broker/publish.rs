@@ -85,7 +85,7 @@ impl Broker {
         self.creating.retain(|name| !image.topic_ids.contains_key(name));
     }
 
-    fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         let image = self.observer.image().clone();
         let Some(registration) = image.partition(partition).filter(|known| known.replicas.contains(&self.id)) else {
             return self.drop_replica(now, partition, out);
@@ -142,7 +142,7 @@ impl Broker {
         }
     }
 
-    fn drop_replica(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn drop_replica(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         if self.replicas.remove(&partition).is_none() {
             return;
         }
@@ -200,7 +200,7 @@ impl Broker {
 
     /// A setting of this broker, as the image has it now: its own, else that of all brokers, else what it was started
     /// with.
-    fn apply_broker_config(&mut self, resource: ConfigResource, key: &str) {
+    pub(super) fn apply_broker_config(&mut self, resource: ConfigResource, key: &str) {
         if !matches!(resource, ConfigResource::Cluster) && resource != ConfigResource::Broker(self.id) {
             return;
         }

@@ -206,7 +206,10 @@ impl Broker {
 
     /// Whether a request makes the broker write.
     pub(super) fn is_write(request: &Request) -> bool {
-        matches!(request, Request::Produce(_) | Request::OffsetCommit(_))
+        matches!(
+            request,
+            Request::Produce(_) | Request::OffsetCommit(_) | Request::JoinGroup(_) | Request::SyncGroup(_)
+        )
     }
 
     /// After an append: a segment that was closed is forced to the disk, and so is everything where `flush.messages` says
@@ -227,12 +230,17 @@ impl Broker {
         } else {
             Vec::new()
         };
-        self.storage.disk_mut().cache(partition, end, written - before);
+        let made_room = self.storage.disk_mut().cache(partition, end, written - before);
         for base_offset in &rolled {
             out.note(Fact::SegmentRolled { partition, base_offset: *base_offset });
         }
         if !rolled.is_empty() {
             self.flush(now, partition, active, out);
+        }
+        for other in made_room {
+            if self.must_be_written(other) {
+                self.write_back_log(now, other, out);
+            }
         }
         if unflushed >= flush_messages {
             let done = self.flush(now, partition, end, out);
@@ -291,16 +299,25 @@ impl Broker {
                 continue;
             }
             let since = *self.storage.files.dirty_since.entry(partition).or_insert(now);
-            if now.since(since) < DIRTY_EXPIRES_AFTER {
-                continue;
+            if now.since(since) >= DIRTY_EXPIRES_AFTER || self.must_be_written(partition) {
+                self.write_back_log(now, partition, out);
             }
-            self.storage.files.dirty_since.remove(&partition);
-            let Some(log) = self.replicas.get_mut(&partition).map(|replica| replica.log_mut()) else { continue };
-            let Some((from, to)) = log.write_back() else { continue };
-            let bytes = log.bytes_between(from, to);
-            out.note(Fact::Flushed { partition, from, to });
-            self.storage.disk_mut().write(now, partition, from, to, bytes);
         }
+    }
+
+    /// Whether records that are not on the disk had to leave the page cache: they are written first.
+    fn must_be_written(&self, partition: TopicPartition) -> bool {
+        let log = self.replicas.get(&partition).map(|replica| replica.log());
+        log.is_some_and(|log| log.flushed() < self.storage.disk().cold_below(partition).min(log.end()))
+    }
+
+    fn write_back_log(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+        self.storage.files.dirty_since.remove(&partition);
+        let Some(log) = self.replicas.get_mut(&partition).map(|replica| replica.log_mut()) else { return };
+        let Some((from, to)) = log.write_back() else { return };
+        let bytes = log.bytes_between(from, to);
+        out.note(Fact::Flushed { partition, from, to });
+        self.storage.disk_mut().write(now, partition, from, to, bytes);
     }
 
     fn checkpoint_recovery_points(&mut self) {
@@ -360,19 +377,24 @@ impl Broker {
                 let read = self.storage.files.disk.read(now, *partition, recovery_point, cold, cold_bytes);
                 done = done.max(read + OPEN);
             }
-            done += Duration::micros(CHECK_PER_MIB.as_micros() * bytes >> 20);
+            done += Duration::micros((CHECK_PER_MIB.as_micros() * bytes) >> 20);
         }
         out.set_timer(done, Timer::LogRecovery);
     }
 
     fn finish_recovery(&mut self, now: Instant, out: &mut Effects) {
+        self.note_recovered(out);
+        self.publish_all(now, out);
+        self.lifecycle.logs_recovered(now, out);
+    }
+
+    /// The logs have been read.
+    pub(super) fn note_recovered(&mut self, out: &mut Effects) {
         for (partition, recovery_point) in std::mem::take(&mut self.storage.recovering) {
             if let Some(log) = self.unopened.get(&partition) {
                 out.note(Fact::LogRecovered { partition, recovery_point, log_end: log.end() });
             }
         }
-        self.publish_all(now, out);
-        self.lifecycle.logs_recovered(now, out);
     }
 
     /// Answers a fetch: at once, or when the disk has brought what the page cache does not hold.

@@ -11,9 +11,11 @@ use std::fmt;
 use super::super::config::Acks;
 use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
-use super::super::message::ElectionType;
+use super::super::message::{ElectionType, OffsetSpec};
 use super::options::flags::Usage;
-use super::options::{configs, consume, dump_log, elect, groups, log_dirs, produce, quorum, reassign, topics};
+use super::options::{
+    configs, consume, dump_log, elect, get_offsets, groups, log_dirs, produce, quorum, reassign, topics,
+};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -34,6 +36,7 @@ pub enum Job {
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
     Quorum(DescribeQuorum),
+    GetOffsets(GetOffsets),
     LogDirs(LogDirs),
     DumpLog(DumpLog),
     Configs(Configs),
@@ -235,6 +238,14 @@ impl Target {
     }
 }
 
+/// `kafka-get-offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetOffsets {
+    /// `None`: every topic.
+    pub topic: Option<String>,
+    pub time: OffsetSpec,
+}
+
 /// `kafka-log-dirs --describe`; empty lists ask for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDirs {
@@ -294,6 +305,7 @@ pub const TOOLS: &[&str] = &[
     "kafka-console-consumer",
     "kafka-consumer-groups",
     "kafka-metadata-quorum",
+    "kafka-get-offsets",
     "kafka-log-dirs",
     "kafka-dump-log",
     "kafka-configs",
@@ -346,6 +358,7 @@ impl ToolCommand {
             "kafka-console-producer" => produce::parse(&given, input).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
             "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
+            "kafka-get-offsets" => get_offsets::parse(&given).map(Job::GetOffsets),
             "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
             "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
@@ -398,6 +411,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
         "kafka-metadata-quorum" => Some(quorum::USAGE),
+        "kafka-get-offsets" => Some(get_offsets::USAGE),
         "kafka-log-dirs" => Some(log_dirs::USAGE),
         "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,

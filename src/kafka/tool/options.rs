@@ -5,6 +5,7 @@ pub mod consume;
 pub mod dump_log;
 pub mod elect;
 pub mod flags;
+pub mod get_offsets;
 pub mod groups;
 pub mod log_dirs;
 pub mod produce;

@@ -380,7 +380,8 @@ fn set(words: Words) -> Result<Command, String> {
             let mut topic = TopicConfig::default();
             options.changes(&[], TopicConfig::SETTINGS, |k, v| topic.set(k, v))
         }
-        SetTarget::Cluster | SetTarget::Node(NodeName::Broker(_) | NodeName::Controller(_)) => {
+        SetTarget::Cluster
+        | SetTarget::Node(NodeName::Broker(_) | NodeName::Controller(_) | NodeName::ZooKeeper(_)) => {
             let mut broker = BrokerConfig::default();
             options.changes(&[], BrokerConfig::SETTINGS, |k, v| broker.set(k, v))
         }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kafka::disk::DiskKind;
 use crate::kafka::ids::{BrokerId, ControllerId};
 
 fn parsed(line: &str) -> Command {
@@ -24,6 +25,15 @@ fn every_command_of_the_table_is_read() {
     assert_eq!(parsed("resume consumer-c1"), Command::Resume { node: node("consumer-c1") });
     assert_eq!(parsed("slow broker-1 x10 for 5s"), Command::Slow { node: broker(), times: 10, lasting });
     assert_eq!(parsed("wipe broker-1"), Command::Wipe { node: broker() });
+    let disk = |change| Command::Disk { node: broker(), change };
+    assert_eq!(parsed("disk broker-1 full"), disk(DiskChange::Full));
+    assert_eq!(parsed("disk broker-1 ok"), disk(DiskChange::Ok));
+    let other = DiskChange::Other { kind: Some(DiskKind::Hdd), cache: Some(4 << 20) };
+    assert_eq!(parsed("disk broker-1 hdd cache=4MiB"), disk(other));
+    assert_eq!(disk(other).to_string(), "disk broker-1 hdd cache=4194304");
+    for wrong in ["disk broker-1", "disk producer-shop full", "disk broker-1 empty", "disk broker-1 ssd speed=3"] {
+        assert!(Command::parse(wrong).is_err(), "{wrong}");
+    }
     assert_eq!(parsed("remove producer-shop"), Command::Remove { node: node("producer-shop") });
     assert_eq!(parsed("heal"), Command::Heal { link: None });
     assert_eq!(parsed("heal broker-1 broker-2"), Command::Heal { link: Some((broker(), node("broker-2"))) });

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::{Field, Fields, ScenarioError};
 use super::read::Placed;
-use super::{At, Expect, Step};
-use crate::kafka::ids::{BrokerId, ControllerId};
+use super::{At, Expect, Mode, Step};
+use crate::kafka::ids::{BrokerId, ControllerId, ZooKeeperId};
 use crate::kafka::tool::command::{Job, Topics};
 use crate::sim::command::{Change, Command, SetTarget};
 use crate::sim::spec::{
@@ -81,6 +81,7 @@ pub fn expects(expects: &Placed<Expect>, duration: Duration) -> Result<(), Scena
 struct World {
     brokers: BTreeSet<BrokerId>,
     controllers: BTreeSet<ControllerId>,
+    zookeepers: BTreeSet<ZooKeeperId>,
     topics: BTreeSet<String>,
     producers: BTreeMap<String, Settings>,
     consumers: BTreeMap<String, Settings>,
@@ -91,15 +92,17 @@ struct World {
 pub fn steps(
     cluster: &[(String, String)],
     brokers: &Placed<BrokerSpec>,
-    controllers: u32,
+    (mode, controllers): (Mode, u32),
     topics: &Placed<TopicSpec>,
     producers: &Placed<ProducerSpec>,
     consumers: &Placed<ConsumerSpec>,
     steps: &Placed<Step>,
 ) -> Result<(), ScenarioError> {
+    let (voters, servers) = if mode == Mode::ZooKeeper { (0, controllers) } else { (controllers, 0) };
     let mut world = World {
         brokers: brokers.iter().map(|(broker, _)| broker.id).collect(),
-        controllers: (FIRST_CONTROLLER..).take(controllers as usize).map(ControllerId).collect(),
+        controllers: (FIRST_CONTROLLER..).take(voters as usize).map(ControllerId).collect(),
+        zookeepers: (1..).take(servers as usize).map(ZooKeeperId).collect(),
         topics: topics.iter().map(|(topic, _)| topic.name.clone()).collect(),
         producers: producers.iter().map(|(spec, _)| (spec.name.clone(), spec.overrides.clone())).collect(),
         consumers: consumers.iter().map(|(spec, _)| (spec.name.clone(), spec.overrides.clone())).collect(),
@@ -191,9 +194,10 @@ impl World {
     fn names(&self) -> Vec<NodeName> {
         let brokers = self.brokers.iter().map(|id| NodeName::Broker(*id));
         let controllers = self.controllers.iter().map(|id| NodeName::Controller(*id));
+        let zookeepers = self.zookeepers.iter().map(|id| NodeName::ZooKeeper(*id));
         let producers = self.producers.keys().map(|name| NodeName::Producer(name.as_str().into()));
         let consumers = self.consumers.keys().map(|name| NodeName::Consumer(name.as_str().into()));
-        brokers.chain(controllers).chain(producers).chain(consumers).collect()
+        brokers.chain(controllers).chain(zookeepers).chain(producers).chain(consumers).collect()
     }
 
     fn knows(&self, node: &NodeName) -> Result<(), String> {
@@ -214,6 +218,7 @@ impl World {
         match node {
             NodeName::Broker(id) => self.brokers.remove(id),
             NodeName::Controller(id) => self.controllers.remove(id),
+            NodeName::ZooKeeper(id) => self.zookeepers.remove(id),
             NodeName::Producer(name) => self.producers.remove(&**name).is_some(),
             NodeName::Consumer(name) => self.consumers.remove(&**name).is_some(),
         };
@@ -245,7 +250,7 @@ impl World {
                         settings.extend(given);
                         spec::consumer_config(settings).map(drop)
                     }
-                    NodeName::Broker(_) | NodeName::Controller(_) => Ok(()),
+                    NodeName::Broker(_) | NodeName::Controller(_) | NodeName::ZooKeeper(_) => Ok(()),
                 }
                 .map_err(|error| error.to_string())
             }

@@ -57,7 +57,8 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
 
     check::names(&brokers, &topics, &producers, &consumers)?;
     let controllers = or(cluster.and_then(|cluster| cluster.get("controllers")), 3, |field| field.integer_u32(1..=9))?;
-    check::steps(&cluster_config.0, &brokers, controllers, &topics, &producers, &consumers, &steps)?;
+    let mode = or(cluster.and_then(|cluster| cluster.get("mode")), Mode::Kraft, mode)?;
+    check::steps(&cluster_config.0, &brokers, (mode, controllers), &topics, &producers, &consumers, &steps)?;
     check::expects(&expects, duration)?;
 
     let mut scenario = Scenario {
@@ -65,7 +66,7 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
         summary: or(top.get("summary"), String::new(), |field| field.string())?,
         seed: or(top.get("seed"), 1, |field| field.integer(0..=i64::MAX as u64))?,
         duration,
-        mode: or(cluster.and_then(|cluster| cluster.get("mode")), Mode::Kraft, mode)?,
+        mode,
         brokers: unplaced(brokers),
         truncation: or(cluster.and_then(|cluster| cluster.get("compat")), TruncationRule::default(), |field| {
             field.read(TruncationRule::of_compat, "\"pre-kip-101\" or \"pre-kip-279\"; without it today's rules hold")
@@ -120,8 +121,8 @@ fn or<'a, T>(
 fn mode(field: &Field) -> Result<Mode, ScenarioError> {
     match field.string()?.as_str() {
         "kraft" => Ok(Mode::Kraft),
-        "zookeeper" => Err(field.wrong("\"kraft\": clusters with ZooKeeper are not available yet")),
-        _ => Err(field.wrong("\"kraft\"")),
+        "zookeeper" => Ok(Mode::ZooKeeper),
+        _ => Err(field.wrong("\"kraft\" or \"zookeeper\"")),
     }
 }
 

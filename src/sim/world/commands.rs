@@ -203,6 +203,7 @@ impl World {
         let found = match name {
             NodeName::Broker(id) => Some(Node::Broker(*id)),
             NodeName::Controller(id) => Some(Node::Controller(*id)),
+            NodeName::ZooKeeper(id) => Some(Node::ZooKeeper(*id)),
             NodeName::Producer(_) | NodeName::Consumer(_) => {
                 self.slots.keys().rev().copied().find(|node| self.names.node(*node) == text)
             }
@@ -321,7 +322,9 @@ impl World {
                 }
                 Ok(slot.blueprint.clone())
             }
-            Blueprint::Controller | Blueprint::Tool => Err("only brokers, producers and consumers can be set".into()),
+            Blueprint::Controller | Blueprint::ZooKeeper | Blueprint::Tool => {
+                Err("only brokers, producers and consumers can be set".into())
+            }
         }
     }
 

@@ -10,14 +10,17 @@ use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::log::Log;
+use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
 use crate::kafka::record::Batch;
+use crate::kafka::zk_controller::ZkController;
+use crate::kafka::zookeeper::paths;
 use crate::sim::books::{Books, GroupAccount};
 use crate::sim::report::{
     BrokerReport, BrokerState, ClusterReport, ConsumerReport, ExpectationReport, GroupLedgerReport, GroupReport,
     LedgerReport, OffsetReport, PartitionReport, ProducerReport, Report, TopicReport, ViolationReport,
 };
-use crate::sim::scenario::At;
+use crate::sim::scenario::{At, Mode};
 use crate::time::Instant;
 
 impl World {
@@ -80,7 +83,24 @@ impl World {
         active
             .max_by_key(|controller| controller.quorum().epoch())
             .map(|controller| controller.image())
+            .or_else(|| self.zk_controller().map(|(_, controller)| controller.image()))
             .or_else(|| of_brokers.max_by_key(|image| image.next_offset))
+    }
+
+    /// In ZooKeeper mode: the broker that acts as controller, by the newest epoch.
+    pub fn zk_controller(&self) -> Option<(BrokerId, &ZkController)> {
+        let of_brokers = self.brokers().filter_map(|(id, _, broker)| Some((id, broker?.zk_controller()?)));
+        of_brokers.filter(|(_, controller)| controller.is_loaded()).max_by_key(|(_, controller)| controller.epoch())
+    }
+
+    /// In ZooKeeper mode: what `/controller_epoch` says at the server that knows most.
+    fn zk_controller_epoch(&self) -> Option<i32> {
+        let trees = self.zookeepers().filter_map(|(_, _, server)| Some(server?.tree()));
+        let newest = trees.max_by_key(|tree| tree.applied())?;
+        match *newest.get(paths::CONTROLLER_EPOCH)?.data {
+            ZnodeData::ControllerEpoch(epoch) => Some(epoch),
+            _ => None,
+        }
     }
 
     fn violation_reports(&self) -> Vec<ViolationReport> {
@@ -100,20 +120,22 @@ impl World {
             .filter(|(_, controller)| controller.is_active());
         let active = active.max_by_key(|(_, controller)| controller.quorum().epoch());
         let known = self.controllers().filter_map(|(_, _, controller)| Some(controller?.quorum().epoch())).max();
+        let zookeeper = self.scenario.mode == Mode::ZooKeeper;
         ClusterReport {
             mode: self.scenario.mode.name().into(),
-            controller: active.as_ref().map(|(id, _)| id.0),
-            controller_epoch: known.map_or(0, |epoch| epoch.0),
+            controller: active.as_ref().map(|(id, _)| id.0).or_else(|| Some(self.zk_controller()?.0.0)),
+            controller_epoch: known.map(|epoch| epoch.0).or_else(|| self.zk_controller_epoch()).unwrap_or(0),
             brokers: self
                 .brokers()
-                .map(|(id, state, _)| BrokerReport { id: id.0, state: broker_state(id, state, image) })
+                .map(|(id, state, _)| BrokerReport { id: id.0, state: broker_state(id, state, image, zookeeper) })
                 .collect(),
         }
     }
 
     /// How a broker fares: its process, and whether the controller has fenced it.
     pub fn broker_state(&self, id: BrokerId) -> Option<BrokerState> {
-        Some(broker_state(id, self.node_state(Node::Broker(id))?, self.image()))
+        let zookeeper = self.scenario.mode == Mode::ZooKeeper;
+        Some(broker_state(id, self.node_state(Node::Broker(id))?, self.image(), zookeeper))
     }
 
     fn topic_reports(&self, image: &MetadataImage) -> BTreeMap<String, TopicReport> {
@@ -321,14 +343,16 @@ impl World {
     }
 }
 
-fn broker_state(id: BrokerId, state: NodeState, image: Option<&MetadataImage>) -> BrokerState {
+fn broker_state(id: BrokerId, state: NodeState, image: Option<&MetadataImage>, zookeeper: bool) -> BrokerState {
     match state {
         NodeState::Starting => BrokerState::Starting,
         NodeState::Paused => BrokerState::Paused,
         NodeState::Stopping => BrokerState::Stopping,
         NodeState::Stopped | NodeState::Killed => BrokerState::Down,
         NodeState::Running => {
-            let fenced = image.and_then(|image| image.brokers.get(&id)).is_some_and(|broker| broker.fenced);
+            let known = image.and_then(|image| image.brokers.get(&id));
+            // With ZooKeeper nobody is fenced: who has no session is not there.
+            let fenced = known.map_or(zookeeper && image.is_some(), |broker| broker.fenced);
             if fenced { BrokerState::Fenced } else { BrokerState::Running }
         }
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::connections::Connections;
+use super::founding::Founding;
 use super::{Blueprint, Event, Machine, Remains, Slot, World};
-use crate::kafka::broker::{Broker, BrokerDisk, BrokerSetup};
+use crate::kafka::broker::{Broker, BrokerDisk, BrokerSetup, ZkSetup};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::consumer::{Consumer, ConsumerSetup};
 use crate::kafka::controller::{Bootstrap, Controller};
@@ -16,17 +17,20 @@ use crate::kafka::effects::Input;
 use crate::kafka::fact::{Fact, NodeState};
 use crate::kafka::ids::{
     BrokerEpoch, BrokerId, ClientId, ControllerId, LeaderEpoch, Name, Node, Offset, TopicId, TopicPartition, Voters,
+    ZooKeeperId,
 };
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord, PartitionRegistration};
 use crate::kafka::placement;
 use crate::kafka::producer::{Producer, ProducerSetup};
 use crate::kafka::quorum::ControllerDisk;
+use crate::kafka::zk_controller::placement as classic;
+use crate::kafka::zookeeper::{Ensemble, ZooKeeperServer};
 use crate::rng::Rng;
 use crate::sim::books::Books;
 use crate::sim::check::Checks;
 use crate::sim::network::Network;
 use crate::sim::queue::Queue;
-use crate::sim::scenario::{ConsumerSpec, ProducerSpec, Scenario, TopicSpec};
+use crate::sim::scenario::{ConsumerSpec, Mode, ProducerSpec, Scenario, TopicSpec};
 use crate::sim::spec::{self, FIRST_CONTROLLER};
 use crate::sim::trace::{Names, TraceHash};
 use crate::time::Instant;
@@ -58,6 +62,7 @@ impl World {
             journal: None,
             expectations: BTreeMap::new(),
             tool_output: BTreeMap::new(),
+            founding: None,
             scenario: Rc::new(scenario.clone()),
         };
         world.begin();
@@ -67,6 +72,9 @@ impl World {
     fn begin(&mut self) {
         let scenario = self.scenario.clone();
         let history = MetadataBatch { base_offset: 0, epoch: LeaderEpoch(0), records: history(&scenario).into() };
+        let ensemble = self.ensemble();
+        self.founding = (!ensemble.is_empty())
+            .then(|| Rc::new(Founding::new(&history, self.broker_config().zookeeper_session_timeout)));
         for fact in known_topics(&history) {
             self.note(None, 0, fact);
         }
@@ -76,8 +84,16 @@ impl World {
             let machine = Machine::Off(Remains::Controller(Box::new(disk)));
             self.add_slot(Node::Controller(*id), Blueprint::Controller, machine);
         }
+        for id in ensemble.iter() {
+            let disk = self.founding.as_ref().map(|founding| founding.disk.clone()).unwrap_or_default();
+            let machine = Machine::Off(Remains::ZooKeeper(Box::new(disk)));
+            self.add_slot(Node::ZooKeeper(*id), Blueprint::ZooKeeper, machine);
+        }
         for broker in &scenario.brokers {
-            let disk = BrokerDisk::with_history(history.clone());
+            let disk = match scenario.mode {
+                Mode::Kraft => BrokerDisk::with_history(history.clone()),
+                Mode::ZooKeeper => BrokerDisk::default(),
+            };
             let machine = Machine::Off(Remains::Broker(Box::new(disk)));
             self.add_slot(Node::Broker(broker.id), Blueprint::Broker(Rc::new(broker.clone())), machine);
         }
@@ -97,8 +113,15 @@ impl World {
         self.close_event();
     }
 
+    /// The servers of the ZooKeeper ensemble, where there is one.
+    pub(super) fn ensemble(&self) -> Ensemble {
+        let count = if self.scenario.mode == Mode::ZooKeeper { self.scenario.controllers as i32 } else { 0 };
+        (1..=count).map(ZooKeeperId).collect()
+    }
+
     pub(super) fn voters(&self) -> Voters {
-        (0..self.scenario.controllers).map(|i| ControllerId(FIRST_CONTROLLER + i as i32)).collect()
+        let count = if self.scenario.mode == Mode::Kraft { self.scenario.controllers } else { 0 };
+        (0..count).map(|i| ControllerId(FIRST_CONTROLLER + i as i32)).collect()
     }
 
     pub(super) fn add_slot(&mut self, node: Node, blueprint: Blueprint, machine: Machine) {
@@ -186,12 +209,21 @@ impl World {
                 }
                 Some(Machine::Controller(Box::new(controller)))
             }
+            (Node::ZooKeeper(id), _) => {
+                let server = ZooKeeperServer::new(id, self.ensemble(), old.into_zookeeper_disk(), settled);
+                Some(Machine::ZooKeeper(Box::new(server)))
+            }
             (Node::Broker(id), Blueprint::Broker(spec)) => {
                 let mut config = self.broker_config();
                 config.broker_rack.clone_from(&spec.rack);
                 let disk = old.into_broker_disk();
+                let zookeeper = (self.scenario.mode == Mode::ZooKeeper).then(|| ZkSetup {
+                    ensemble: self.ensemble(),
+                    settled: self.founding.as_ref().filter(|_| settled).and_then(|founding| founding.settled(id)),
+                });
                 let truncation = self.scenario.truncation;
-                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled, truncation };
+                let voters = self.voters();
+                let setup = BrokerSetup { id, config, voters, disk, rng, settled, truncation, zookeeper };
                 Some(Machine::Broker(Box::new(Broker::new(setup))))
             }
             (Node::Producer(id), Blueprint::Producer(spec)) => {
@@ -251,13 +283,15 @@ fn history(scenario: &Scenario) -> Vec<MetadataRecord> {
         let rack = broker.rack.as_deref().map(Into::into);
         records.push(MetadataRecord::RegisterBroker { broker: broker.id, epoch, incarnation: 0, rack, fenced: false });
     }
-    // Formatting with eligible leader replicas writes this one (KIP-966).
-    let min_isr = scenario.cluster_config.iter().rev().find(|(key, _)| key == "min.insync.replicas");
-    records.push(MetadataRecord::Config {
-        resource: ConfigResource::Cluster,
-        key: "min.insync.replicas".into(),
-        value: Some(min_isr.map_or("1", |(_, value)| value).into()),
-    });
+    if scenario.mode == Mode::Kraft {
+        // Formatting with eligible leader replicas writes this one (KIP-966).
+        let min_isr = scenario.cluster_config.iter().rev().find(|(key, _)| key == "min.insync.replicas");
+        records.push(MetadataRecord::Config {
+            resource: ConfigResource::Cluster,
+            key: "min.insync.replicas".into(),
+            value: Some(min_isr.map_or("1", |(_, value)| value).into()),
+        });
+    }
     let mut rng = Rng::new(scenario.seed, PLACEMENT_STREAM);
     for (topic, id) in scenario.topics.iter().zip(0..) {
         topic_records(scenario, topic, TopicId(id), &mut rng, &mut records);
@@ -290,8 +324,14 @@ fn topic_records(
         })
         .collect();
     let factor = topic.replication_factor as i32;
-    let mut placed =
-        placement::place(&brokers, topic.partitions, factor, &mut |bound| rng.below(bound)).unwrap_or_default();
+    let mut draw = |bound| rng.below(bound);
+    let mut placed = match scenario.mode {
+        Mode::Kraft => placement::place(&brokers, topic.partitions, factor, &mut draw).unwrap_or_default(),
+        Mode::ZooKeeper => {
+            let live: Vec<_> = brokers.iter().map(|broker| (broker.id, broker.rack.clone())).collect();
+            classic::place(&live, 0, topic.partitions, topic.replication_factor, &mut draw).unwrap_or_default()
+        }
+    };
     for (partition, replicas) in &topic.assignment {
         if let Some(place) = placed.get_mut(*partition as usize) {
             place.clone_from(replicas);
