@@ -69,7 +69,6 @@ pub struct RememberedBatch {
     pub last_offset: Offset,
     /// Its records, less one.
     pub offset_delta: i32,
-    pub timestamp: i64,
 }
 
 /// Where a batch comes from, and so what is asked of it (`AppendOrigin`).
@@ -278,11 +277,6 @@ impl ProducerEntry {
         self.batches.back().map_or(-1, |batch| batch.last_offset)
     }
 
-    /// The batches that would be recognised, oldest first.
-    pub fn batches(&self) -> impl ExactSizeIterator<Item = &RememberedBatch> {
-        self.batches.iter()
-    }
-
     fn add(&mut self, batch: &Batch) {
         self.begin_epoch(batch.producer_epoch);
         if self.batches.len() == REMEMBERED_BATCHES {
@@ -292,7 +286,6 @@ impl ProducerEntry {
             last_sequence: batch.last_sequence(),
             last_offset: batch.last_offset(),
             offset_delta: batch.last_offset_delta,
-            timestamp: batch.max_timestamp,
         });
         self.last_timestamp = batch.max_timestamp;
         self.last_offset = batch.last_offset();

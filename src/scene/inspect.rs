@@ -258,6 +258,9 @@ fn producer(world: &World, footprints: &Footprints, id: ClientId) -> Option<Insp
         Row::new("Batches sent again", words::grouped(account.retries)).changed_if(account.retries > 0),
     ];
     if let Some(machine) = machine {
+        if let Some((producer_id, epoch)) = machine.producer_id_and_epoch() {
+            rows.push(Row::new("Producer id", format!("{producer_id}, epoch {epoch}")).changed_if(epoch > 0));
+        }
         rows.push(Row::new("Buffered", words::bytes(machine.buffered_bytes())));
         rows.push(Row::new("send() blocked", machine.is_blocked().to_string()).changed_if(machine.is_blocked()));
     }

@@ -97,7 +97,8 @@ impl TransactionManager {
             Some(first_record) => first_in_flight.is_none_or(|first| first == first_record),
             None => {
                 let stale = known.is_some_and(|known| known.identity != Some(identity));
-                !(stale && first_in_flight.is_some()) && !self.unresolved.contains_key(&partition)
+                let waits = stale && first_in_flight.is_some();
+                !waits && !self.unresolved.contains_key(&partition)
             }
         }
     }
