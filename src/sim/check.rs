@@ -87,6 +87,9 @@ impl Checks {
                         self.one_owner_per_generation(stamped, group, *generation, *partition, member, world);
                     }
                 }
+                // ZooKeeper mode: the controller died before it saw a leader die, and the next one finds that broker alive
+                // again. It leads on in the same epoch, from the high watermark that its disk has.
+                Fact::ControllerLoaded { .. } => self.high_watermarks.clear(),
                 Fact::OffsetCommitted { group, partition, offset } => {
                     self.commit_within_log(stamped, group, *partition, *offset, world);
                 }
