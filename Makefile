@@ -19,6 +19,8 @@ dist: ## build the folder dist/, which any static host can serve, under any path
 test: ## run every test: native, and in a headless Chromium
 	@echo "native tests"
 	@cargo test --quiet
+	@echo "mistakes planted in the model, and found"
+	@cargo test --quiet --features planted-mistakes --test mistakes
 	@$(MAKE) --no-print-directory dist
 	@.ci/setup browser && . .ci/env && echo "tests in Chromium" && node tests/web/run.mjs dist
 

@@ -11,6 +11,31 @@ use divan::counter::ItemsCount;
 
 fn main() {
     divan::main();
+    large_cluster();
+}
+
+/// 50 brokers with 5,000 partitions, written and read by 50 clients each: how fast it runs, and how much memory it takes.
+#[expect(clippy::disallowed_methods, reason = "a bench measures time, and is never built for a browser")]
+fn large_cluster() {
+    let mut world = World::new(&scenario(50, 5000, 50, 1000, 50, "0s"));
+    world.run_until(at(5));
+    let (began, before) = (std::time::Instant::now(), world.event_count());
+    world.run_until(at(15));
+    let (took, events) = (began.elapsed(), world.event_count() - before);
+    let per_second = u128::from(events) * 1000 / took.as_millis().max(1);
+    let peak = peak_memory().map_or_else(|| "n/a".into(), |kib| format!("{} MiB", kib / 1024));
+    println!(
+        "50 brokers x 5,000 partitions: {events} events of 10 simulated seconds in {} ms, {per_second} events a second, \
+         peak memory {peak}",
+        took.as_millis()
+    );
+}
+
+/// The most memory this process has had, in KiB, where the system tells (Linux).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// A cluster with one topic, written by `producers` at `rate` records a second each and read by one group.

@@ -136,3 +136,42 @@ fn a_tool_that_fails_gives_1() {
     let first = "Error while executing topic command : Topic 'nope' does not exist as expected";
     assert_eq!(stdout(&output).lines().next(), Some(first));
 }
+
+#[test]
+fn a_check_without_violations_gives_0_and_the_same_sums_on_any_number_of_threads() {
+    let run = |threads: &str| brokerscope(&["check", "--seeds", "1..6", "--threads", threads]);
+    let one = run("1");
+    assert_eq!(one.status.code(), Some(0), "{}{}", stdout(&one), stderr(&one));
+    assert!(stdout(&one).starts_with("6 seeds, no violation\n"), "{}", stdout(&one));
+    assert_eq!(stdout(&one), stdout(&run("3")));
+}
+
+#[test]
+fn a_check_of_a_file_prints_the_shortest_run_that_fails() {
+    let text = "format = 1\nduration = \"5s\"\n[[topic]]\nname = \"orders\"\npartitions = 1\nreplication-factor = 3\n\
+                [[step]]\nat = \"1s\"\nrun = \"pause broker-3\"\n[[step]]\nat = \"2s\"\nrun = \"kill broker-2\"\n\
+                [[expect]]\nthat = \"cluster.brokers.1.state == \\\"running\\\"\"\n";
+    let path = file("shrinks.toml", text);
+    let path = path.to_str().expect("a path");
+    let output = brokerscope(&["check", path, "--seeds", "3..4", "--faults", "none"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("# Seed 3 fails at "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("kill broker-2") && !stdout(&output).contains("pause"), "{}", stdout(&output));
+    let again = file("shrunk.toml", &stdout(&output));
+    let output = brokerscope(&["run", again.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+}
+
+#[test]
+fn a_check_that_makes_no_sense_gives_2() {
+    for args in [
+        &["check", "--seeds", "9..1"][..],
+        &["check", "--seeds", "many"],
+        &["check", "--seeds", "1..2", "--faults", "meteor"],
+        &["check", "no-such-file.toml", "--seeds", "1..2"],
+    ] {
+        let output = brokerscope(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use brokerscope::kafka::compat::TruncationRule;
 use brokerscope::sim::scenario::Scenario;
 use brokerscope::sim::world::World;
 
@@ -47,6 +48,18 @@ fn the_built_in_scenarios_hold_what_they_expect() {
             assert_eq!(report.violations, [], "{} seed {seed}", file.display());
         }
     }
+}
+
+#[test]
+fn what_was_lost_before_kip_101_is_not_lost_today() {
+    let (_, of_old) = scenarios().into_iter().find(|(file, _)| file.ends_with("kip-101.toml")).expect("the scenario");
+    let scenario = Scenario { truncation: TruncationRule::default(), ..of_old };
+    let mut world = World::new(&scenario);
+    world.run_until(world.end());
+    let report = world.report();
+    assert_eq!((report.ledger.acked, report.ledger.lost), (2, 0));
+    assert_eq!(report.topics["payments"].partitions[&0].leader, Some(3), "the same broker leads in the end");
+    assert_eq!(report.violations, []);
 }
 
 #[test]

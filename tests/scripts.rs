@@ -69,14 +69,21 @@ impl goldenscript::Runner for Transcript {
         let mut args = command.consume_args();
         match command.name.as_str() {
             "cluster" => {
+                let racks: Vec<String> = args.take_key("racks").map_or_else(Vec::new, |racks| {
+                    let racks = racks.split(',').zip(1..);
+                    racks.map(|(rack, id)| format!("[[broker]]\nid = {id}\nrack = \"{rack}\"\n")).collect()
+                });
                 let brokers = args.take_key("brokers").unwrap_or("3");
+                let brokers = if racks.is_empty() { format!("brokers = {brokers}\n") } else { String::new() };
+                let compat = args.take_key("compat").map(|name| format!("compat = \"{name}\"\n")).unwrap_or_default();
                 let controllers = args.take_key("controllers").unwrap_or("1");
                 let seed = args.take_key("seed").unwrap_or("1");
                 let mode = args.take_key("mode").unwrap_or("kraft");
                 self.scenario = format!(
                     "format = 1\ntitle = \"script\"\nseed = {seed}\nduration = \"1h\"\n[network]\njitter = \"0ms\"\n\
-                     [cluster]\nmode = \"{mode}\"\nbrokers = {brokers}\ncontrollers = {controllers}\nconfig = {{ {} }}\n",
-                    settings(&mut args)
+                     [cluster]\nmode = \"{mode}\"\n{brokers}{compat}controllers = {controllers}\nconfig = {{ {} }}\n{}",
+                    settings(&mut args),
+                    racks.concat()
                 );
                 Ok(String::new())
             }

@@ -8,7 +8,9 @@ use std::panic::{self, AssertUnwindSafe};
 
 use brokerscope::rng::Rng;
 use brokerscope::sim::command::Command;
+use brokerscope::sim::faults::Faults;
 use brokerscope::sim::history::History;
+use brokerscope::sim::random::{self, FAULT_STREAM, Sort, safe_targets};
 use brokerscope::sim::report::{BrokerState, Report};
 use brokerscope::sim::scenario::Scenario;
 use brokerscope::sim::world::World;
@@ -26,7 +28,7 @@ const QUIET_AT: u64 = 130_000;
 #[test]
 fn a_cluster_that_was_hurt_and_healed_has_lost_nothing_and_serves_everyone() {
     for_each_seed(1..=400, |seed| {
-        let text = trouble(seed, &Hurt::everything());
+        let text = trouble(seed, "all");
         let mut world = world(&text);
         world.run_until(millis(QUIET_AT));
         let report = world.report();
@@ -41,7 +43,7 @@ fn a_cluster_that_was_hurt_and_healed_has_lost_nothing_and_serves_everyone() {
 fn the_model_keeps_its_promises_with_any_acks() {
     for_each_seed(1001..=1150, |seed| {
         let acks = if seed % 2 == 0 { "1" } else { "0" };
-        let text = trouble(seed, &Hurt { acks, ..Hurt::everything() });
+        let text = trouble(seed, acks);
         let mut world = world(&text);
         world.run_until(millis(QUIET_AT));
         let report = world.report();
@@ -54,7 +56,7 @@ fn the_model_keeps_its_promises_with_any_acks() {
 #[test]
 fn a_rolling_restart_fails_no_record_and_loses_none() {
     for_each_seed(2001..=2040, |seed| {
-        let mut text = cluster(seed, &Hurt::everything());
+        let mut text = cluster(seed, "all");
         for (broker, at) in (1..=3).zip([8, 28, 48]) {
             step(&mut text, at * 1000, &format!("stop broker-{broker}"));
             step(&mut text, at * 1000 + 10_000, &format!("start broker-{broker}"));
@@ -73,7 +75,7 @@ fn a_rolling_restart_fails_no_record_and_loses_none() {
 #[test]
 fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
     for_each_seed(3001..=3030, |seed| {
-        let text = trouble(seed, &Hurt::everything());
+        let text = trouble(seed, "all");
         let hash = |text: &str| {
             let mut world = world(text);
             world.run_until(millis(HEALED_AT));
@@ -89,7 +91,7 @@ fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
 #[test]
 fn a_seek_leads_to_the_world_of_an_uninterrupted_run() {
     for_each_seed(4001..=4020, |seed| {
-        let text = trouble(seed, &Hurt::everything());
+        let text = trouble(seed, "all");
         let mut history = History::new(&scenario(&text));
         history.seek(millis(30_000));
         let mut rng = Rng::new(seed, 77);
@@ -106,11 +108,10 @@ fn a_seek_leads_to_the_world_of_an_uninterrupted_run() {
 #[test]
 fn a_run_with_commands_can_be_replayed_and_written_down() {
     for_each_seed(5001..=5080, |seed| {
-        let text = cluster(seed, &Hurt::everything());
+        let text = cluster(seed, "all");
         let mut history = History::new(&scenario(&text));
-        for (at, line) in faults(seed, &Hurt::everything()) {
-            history.seek(millis(at));
-            let command = Command::parse(&line).expect("the test writes commands as people do");
+        for (at, command) in faults(seed) {
+            history.seek(at);
             // What cannot be done at this moment is refused, and is no part of the run.
             let _ = history.command(&command);
         }
@@ -128,107 +129,35 @@ fn a_run_with_commands_can_be_replayed_and_written_down() {
     });
 }
 
-/// What the seeds may do.
-struct Hurt {
-    acks: &'static str,
-    brokers: u32,
-}
-
-impl Hurt {
-    fn everything() -> Self {
-        Self { acks: "all", brokers: 3 }
-    }
-}
-
-/// A small cluster with somebody who writes and somebody who reads; its shape comes from the seed.
-fn cluster(seed: u64, hurt: &Hurt) -> String {
-    let mut rng = Rng::new(seed, 1);
-    let brokers = hurt.brokers + rng.below(2);
-    let mut text = format!(
-        "format = 1\ntitle = \"seed {seed}\"\nseed = {seed}\nduration = \"{QUIET_AT}ms\"\n\n[cluster]\nbrokers = {brokers}\n\
-         controllers = 3\nconfig = {{ \"min.insync.replicas\" = 2, \"replica.lag.time.max.ms\" = {}, \
-         \"offsets.topic.num.partitions\" = 3 }}\n\n[network]\nlatency = \"{}ms\"\njitter = \"1ms\"\n",
-        [5_000, 10_000, 30_000][rng.below(3) as usize],
-        rng.between(1, 5),
-    );
-    let topic = format!("\n[[topic]]\nname = \"orders\"\npartitions = {}\nreplication-factor = 3\n", rng.between(1, 4));
-    text.push_str(&topic);
-    for producer in 0..rng.between(1, 2) {
-        let rate = rng.between(5, 60);
-        let _ = write!(
-            text,
-            "\n[[producer]]\nname = \"p{producer}\"\ntopic = \"orders\"\nrate = {rate}.0\ncount = {}\n{}size = 60\n\
-             config = {{ acks = \"{}\", \"linger.ms\" = {}, \"delivery.timeout.ms\" = 60000, \"request.timeout.ms\" = {} }}\n",
-            rate * 35,
-            if rng.chance(1, 2) { "key = \"k{i%7}\"\n" } else { "" },
-            hurt.acks,
-            [0, 5, 100][rng.below(3) as usize],
-            [3_000, 30_000][rng.below(2) as usize],
-        );
-    }
-    for consumer in 0..rng.between(1, 3) {
-        let _ = write!(
-            text,
-            "\n[[consumer]]\nname = \"c{consumer}\"\ngroup = \"g\"\ntopics = [\"orders\"]\nwork = \"{}ms\"\n\
-             config = {{ \"auto.offset.reset\" = \"earliest\", \"session.timeout.ms\" = {} }}\n",
-            rng.between(0, 4),
-            [6_000, 10_000, 45_000][rng.below(3) as usize],
-        );
-    }
-    text
+/// A small cluster that promises to keep what it has acknowledged, unless the producers do not wait.
+fn cluster(seed: u64, acks: &'static str) -> String {
+    random::cluster(seed, Sort::Safe { acks }, Duration::millis(QUIET_AT), Duration::secs(35))
 }
 
 /// The cluster, its faults, and how they are put right.
-fn trouble(seed: u64, hurt: &Hurt) -> String {
-    let mut text = cluster(seed, hurt);
-    for (at, line) in faults(seed, hurt) {
-        step(&mut text, at, &line);
-    }
-    step(&mut text, HEALED_AT, "heal");
-    // What cannot be done, because it is not needed, is left out of the run.
-    for node in nodes(hurt) {
-        step(&mut text, HEALED_AT + 1, &format!("resume {node}"));
-        step(&mut text, HEALED_AT + 2, &format!("slow {node} x1"));
-        step(&mut text, HEALED_AT + 1_000, &format!("start {node}"));
-        // A broker that was told to stop could not before the controller was back.
-        step(&mut text, HEALED_AT + 20_000, &format!("start {node}"));
+fn trouble(seed: u64, acks: &'static str) -> String {
+    let mut text = cluster(seed, acks);
+    let healed = millis(HEALED_AT);
+    let repairs = Faults::repairs(healed, &safe_targets());
+    // A broker that was told to stop could not before the controller was back.
+    let again = repairs.iter().filter(|(_, command)| matches!(command, Command::Start { .. }));
+    let again = again.map(|(at, command)| (*at + Duration::secs(19), command.clone())).collect();
+    for (at, command) in [faults(seed), repairs, again].concat() {
+        step(&mut text, at.as_micros() / 1000, &command.to_string());
     }
     text
 }
 
-/// Faults at random moments, in the order of their times.
-fn faults(seed: u64, hurt: &Hurt) -> Vec<(u64, String)> {
-    let mut rng = Rng::new(seed, 2);
-    let nodes = nodes(hurt);
-    let mut faults: Vec<(u64, String)> = Vec::new();
-    for _ in 0..rng.between(3, 14) {
-        let at = rng.between(CALM_UNTIL, HEALED_AT - 1);
-        let lasting = rng.between(100, 15_000);
-        let node = &nodes[rng.below(nodes.len() as u32) as usize];
-        let other = &nodes[rng.below(nodes.len() as u32) as usize];
-        match rng.below(7) {
-            0 | 1 => faults.extend([(at, format!("kill {node}")), (at + lasting, format!("start {node}"))]),
-            2 => faults.extend([(at, format!("stop {node}")), (at + lasting, format!("start {node}"))]),
-            3 => faults.push((at, format!("pause {node} for {lasting}ms"))),
-            4 => faults.push((at, format!("slow {node} x{} for {lasting}ms", rng.between(2, 400)))),
-            5 if node != other => faults.push((at, format!("cut {node} | {other} for {lasting}ms"))),
-            5 => {}
-            _ => {
-                let rest: Vec<&str> = nodes.iter().filter(|rest| *rest != node).map(String::as_str).collect();
-                faults.push((at, format!("cut {node} | {} for {lasting}ms", rest.join(" "))));
-            }
-        }
-    }
-    faults.retain(|(at, _)| *at < HEALED_AT);
-    faults.sort();
-    faults
-}
-
-/// The nodes that faults hit: those that every cluster of the kind has.
-fn nodes(hurt: &Hurt) -> Vec<String> {
-    let brokers = (1..=hurt.brokers).map(|id| format!("broker-{id}"));
-    let others = ["controller-101", "controller-102", "consumer-c0"].map(String::from);
-    brokers.chain(others).collect()
+/// Crashes, freezes, slowness, cuts and lossy links at random moments, in the order of their times.
+fn faults(seed: u64) -> Vec<(Instant, Command)> {
+    let faults = Faults {
+        kinds: Faults::kinds_of("all").expect("kinds of faults"),
+        count: (3, 14),
+        from: millis(CALM_UNTIL),
+        until: millis(HEALED_AT),
+        lasting: (Duration::millis(100), Duration::secs(15)),
+    };
+    faults.draw(&mut Rng::new(seed, FAULT_STREAM), &safe_targets())
 }
 
 fn step(text: &mut String, at: u64, run: &str) {

@@ -32,6 +32,22 @@ fn tampered() -> Vec<(&'static str, &'static str, Value)> {
         ("high_watermark", "/cases/9/under_min_isr", json!(false)),
         ("epoch_cache", "/cases/1/ops/4/2/0/1", json!(7)),
         ("epoch_cache", "/cases/4/ops/3/5", json!(12)),
+        ("producer_state", "/cases/0/ops/3/result", json!("OutOfOrderSequenceException")),
+        ("producer_state", "/cases/0/ops/4/result", json!(null)),
+        ("producer_state", "/cases/5/ops/2/result", json!("no-txn")),
+        ("log_append", "/cases/0/steps/7/expect/first_offset", json!(9)),
+        ("log_append", "/cases/1/steps/5/expect/result", json!(6)),
+        ("log_append", "/cases/3/steps/4/expect/lso", json!(10)),
+        ("live_traces", "/cases/0/steps/5/resp/error", json!("NONE")),
+        ("live_traces", "/cases/0/steps/11/resp/base_offset", json!(8)),
+        ("live_traces", "/cases/0/steps/23/resp/batches/1", json!("1..1")),
+        ("truncation", "/cases/2/steps/0/truncate_to", json!(2)),
+        ("truncation", "/cases/5/steps/1/diverging", json!([1, 8])),
+        ("truncation", "/cases/5/end/epochs", json!([[0, 0], [2, 6]])),
+        ("truncation", "/cases/7/steps/0/answer", json!("records")),
+        ("partition_change", "/cases/1/expect", json!({"leader": 1})),
+        ("partition_change", "/cases/7/expect/leader_recovery_state", json!("RECOVERED")),
+        ("partition_change", "/cases/9/expect/leader", json!(-1)),
     ]
 }
 
@@ -64,6 +80,20 @@ fn a_tampered_case_fails_and_no_other() {
             "{outcome:?}"
         );
     }
+}
+
+/// A case that asks for what this program has not is no case that passed.
+#[test]
+fn what_is_not_built_fails_and_says_so() {
+    let fails = |kind: &str, case: &str, why: &str| {
+        let outcome = run_text(kind, &format!(r#"{{"cases":[{case}]}}"#));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, ""), "{outcome:?}");
+        assert!(outcome.stdout.contains(why) && outcome.stdout.ends_with("0 passed, 1 failed\n"), "{outcome:?}");
+    };
+    let transactional = r#"{"steps":[{"op":"InitProducerId","req":{"transactional_id":"t"},"resp":{"error":"NONE"}}]}"#;
+    fails("live_traces", transactional, "transactional ids are not built");
+    fails("live_traces", r#"{"steps":[{"op":"EndTxn","req":{},"resp":{"error":"NONE"}}]}"#, "EndTxn is not built");
+    fails("log_append", r#"{"steps":[{"op":"deleteOldSegments"}]}"#, "an operation that is not built");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 
 use brokerscope::kafka::broker::{Broker, BrokerDisk, BrokerSetup, ZkSettled, ZkSetup};
+use brokerscope::kafka::compat::TruncationRule;
 use brokerscope::kafka::config::BrokerConfig;
 use brokerscope::kafka::effects::{Effect, Effects, Input};
 use brokerscope::kafka::error::ErrorCode;
@@ -77,6 +78,7 @@ fn a_broker_refuses_a_controller_of_the_past() {
         disk: BrokerDisk::default(),
         rng: Rng::new(1, 1),
         settled: true,
+        truncation: TruncationRule::default(),
         zookeeper: Some(ZkSetup { ensemble: [ZooKeeperId(1)].into(), settled: Some(settled) }),
     });
     broker.step(Instant::ZERO, Input::Start, &mut Effects::default());

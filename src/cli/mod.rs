@@ -2,6 +2,8 @@
 
 pub mod run;
 
+pub mod check;
+
 pub mod shell;
 
 mod table;
@@ -57,6 +59,7 @@ pub struct Cli {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Subcommand {
     Run(run::RunArgs),
+    Check(check::CheckArgs),
     Shell(shell::ShellArgs),
     Partition(partition::PartitionArgs),
     Assign(assign::AssignArgs),
@@ -68,6 +71,7 @@ impl Cli {
     pub fn run(&self) -> ExitCode {
         match &self.command {
             Subcommand::Run(args) => args.run().print(),
+            Subcommand::Check(args) => args.run().print(),
             Subcommand::Shell(args) => args.run(),
             Subcommand::Partition(args) => args.run().print(),
             Subcommand::Assign(args) => args.run().print(),

@@ -5,12 +5,18 @@
 
 pub mod assignors;
 mod batches;
+mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod live;
+mod logs;
+mod partition_change;
 mod partitions;
 mod placement;
+mod producers;
 mod replication;
+mod truncation;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -64,7 +70,7 @@ type Run = fn(&[String], &Value, &mut Findings) -> Result<(), String>;
 type Kind = (&'static str, &'static [&'static str], Run);
 
 /// All that can be checked.
-const KINDS: [Kind; 9] = [
+const KINDS: &[Kind] = &[
     ("murmur2", &["key_hex", "utf8", "murmur2", "p_of_3", "p_of_6", "p_of_12", "p_of_50"], partitions::murmur2),
     (
         "coordinator_partition",
@@ -78,6 +84,11 @@ const KINDS: [Kind; 9] = [
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
+    ("truncation", &[], truncation::truncation),
+    ("partition_change", &[], partition_change::partition_change),
+    ("producer_state", &[], producers::producer_state),
+    ("log_append", &[], logs::log_append),
+    ("live_traces", &[], live::live_traces),
 ];
 
 struct Tally {
@@ -111,7 +122,7 @@ fn kind_of(path: &Path) -> Result<Kind, String> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let says =
         |kind: &str| name.strip_prefix(kind).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()));
-    KINDS.into_iter().find(|kind| says(kind.0)).ok_or_else(|| {
+    KINDS.iter().copied().find(|kind| says(kind.0)).ok_or_else(|| {
         let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.0).collect();
         format!("no kind of vector is called `{name}`; there are: {}", kinds.join(", "))
     })

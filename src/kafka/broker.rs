@@ -7,23 +7,33 @@
 //! Kafka's `BrokerServer`, `KafkaApis`, `ReplicaManager`, `BrokerMetadataPublisher`.
 
 mod describe;
+mod epochs;
 mod fetch;
 mod follow;
 mod groups;
 mod isr;
 mod produce;
+mod producer_ids;
 mod publish;
 mod replicas;
+mod settings;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod zk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use self::follow::{Fetcher, LeaderOffset};
+use self::follow::{AskedFor, Fetcher, LeaderOffset};
+use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
+use self::storage::{Files, Storage};
+use self::throttle::Throttle;
 use self::zk::ZkMember;
 pub use self::zk::{ZkSettled, ZkSetup};
+use super::compat::TruncationRule;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::coordinator::GroupCoordinator;
@@ -51,6 +61,8 @@ pub struct BrokerSetup {
     pub rng: Rng,
     /// It has been up for long: everything on its disk is known to be committed, and it is registered and unfenced.
     pub settled: bool,
+    /// How its replicas find out what to cut off.
+    pub truncation: TruncationRule,
     /// In ZooKeeper mode; there are no voters then.
     pub zookeeper: Option<ZkSetup>,
 }
@@ -67,6 +79,8 @@ pub struct BrokerDisk {
     /// `.kafka_cleanshutdown`: the broker epoch in which it stopped cleanly; gone once it runs.
     clean_shutdown: Option<BrokerEpoch>,
     metadata: MetadataLog,
+    /// The disk itself, and what else is on it.
+    files: Files,
 }
 
 impl BrokerDisk {
@@ -98,6 +112,9 @@ impl BrokerDisk {
 pub struct Broker {
     id: BrokerId,
     config: BrokerConfig,
+    /// What its process was started with: dynamic settings go before it.
+    static_config: Rc<BrokerConfig>,
+    truncation: TruncationRule,
     lifecycle: Lifecycle,
     observer: Observer,
     /// In ZooKeeper mode, where the observer observes nothing and only keeps the image.
@@ -109,8 +126,10 @@ pub struct Broker {
     /// Logs that were on disk when the process started and whose replica is not open yet.
     unopened: BTreeMap<TopicPartition, Log>,
     high_watermark_checkpoint: BTreeMap<TopicPartition, Offset>,
+    storage: Storage,
     fetchers: BTreeMap<BrokerId, Fetcher>,
     purgatory: Purgatory,
+    throttle: Throttle,
     coordinator: GroupCoordinator,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
@@ -118,6 +137,7 @@ pub struct Broker {
     proposals_in_flight: bool,
     /// The leader and partition epochs that the proposals under way speak of.
     proposed_at: BTreeMap<TopicPartition, (LeaderEpoch, PartitionEpoch)>,
+    producer_ids: ProducerIds,
     /// Topics asked of the controller.
     creating: BTreeSet<Name>,
     /// Requests of clients for the controller, while none is known.
@@ -131,10 +151,15 @@ enum Purpose {
     Observer,
     FollowerFetch {
         leader: BrokerId,
-        epochs: Vec<(TopicPartition, LeaderEpoch)>,
+        asked: Vec<AskedFor>,
     },
     FollowerListOffsets(LeaderOffset),
+    FollowerEpochs {
+        leader: BrokerId,
+        asked: Vec<AskedFor>,
+    },
     AlterPartition,
+    AllocateProducerIds,
     CreateTopic {
         name: Name,
     },
@@ -153,8 +178,8 @@ enum Purpose {
 
 impl Broker {
     pub fn new(setup: BrokerSetup) -> Self {
-        let BrokerSetup { id, config, voters, disk, mut rng, settled, zookeeper } = setup;
-        let mut observer = Observer::new(id, voters, config.quorum_request_timeout, disk.metadata, &mut rng);
+        let BrokerSetup { id, config, voters, disk, mut rng, settled, truncation, zookeeper } = setup;
+        let mut observer = Observer::new(id, voters, &config, disk.metadata, &mut rng);
         let lifecycle = if settled {
             match zookeeper.as_ref().and_then(|zookeeper| zookeeper.settled.as_ref()) {
                 Some(settled) => observer.settle_with(settled.image.clone()),
@@ -170,6 +195,7 @@ impl Broker {
         let zk = zookeeper.map(|setup| Box::new(ZkMember::new(id, &config, setup, &mut rng)));
         Self {
             id,
+            truncation,
             zk,
             coordinator: GroupCoordinator::new(config.clone(), rng.clone()),
             lifecycle,
@@ -179,19 +205,24 @@ impl Broker {
             replicas: Replicas::default(),
             unopened: disk.logs,
             high_watermark_checkpoint: disk.high_watermarks,
+            storage: Storage::new(disk.files),
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
+            throttle: Throttle::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
             proposed_at: BTreeMap::new(),
+            producer_ids: ProducerIds::default(),
             creating: BTreeSet::new(),
             unsent: Vec::new(),
+            static_config: Rc::new(config.clone()),
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        self.throttle.at(now);
         match input {
             Input::Start => self.start(now, out),
             Input::Message { from: from @ Node::ZooKeeper(_), message } => self.on_zookeeper(now, from, message, out),
@@ -218,18 +249,23 @@ impl Broker {
 
     /// A settled broker goes on as it was; any other first learns what has been committed.
     fn start(&mut self, now: Instant, out: &mut Effects) {
+        if self.log_dir_fails(out) {
+            return;
+        }
+        self.start_storage(now, out);
         if self.zk.is_some() {
             self.start_with_zookeeper(now, out);
         } else {
             if self.lifecycle.phase() == Phase::Running {
                 self.publish_all(now, out);
             }
-            let ask = self.observer.fetch();
+            let ask = self.observer.start(now);
             self.ask(now, ask, Purpose::Observer, out);
             self.communicate(now, out);
         }
         out.set_timer(now + self.config.replica_lag_time_max / 2, Timer::IsrShrink);
         out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: Request, out: &mut Effects) {
@@ -243,11 +279,18 @@ impl Broker {
             out.close_connection(from);
             return;
         }
+        if Self::is_write(&request) && self.log_dir_fails(out) {
+            return;
+        }
         match request {
             Request::Produce(produce) => self.on_produce(now, from, correlation_id, produce, out),
             Request::Fetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
             Request::ListOffsets(list) => self.on_list_offsets(from, correlation_id, &list, out),
+            Request::DescribeLogDirs(describe) => self.on_describe_log_dirs(from, correlation_id, &describe, out),
+            Request::OffsetForLeaderEpoch(asked) => self.on_offset_for_leader_epoch(from, correlation_id, &asked, out),
             Request::Metadata(metadata) => self.on_metadata(now, from, correlation_id, &metadata, out),
+            Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
+            Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
             Request::AlterPartition(_) | Request::ControlledShutdown(_) if self.zk.is_some() => {
                 self.on_controller_request(now, from, correlation_id, request, out);
@@ -263,6 +306,10 @@ impl Broker {
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
+            | Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -286,6 +333,15 @@ impl Broker {
                     self.ask(now, ask, Purpose::Observer, out);
                 }
             }
+            (Purpose::Observer, Response::FetchSnapshot(fetch)) => {
+                let (ask, is_new) = self.observer.on_snapshot(now, fetch, out);
+                if is_new && self.published {
+                    self.publish_snapshot(now, out);
+                }
+                if let Some(ask) = ask {
+                    self.ask(now, ask, Purpose::Observer, out);
+                }
+            }
             (Purpose::Lifecycle, Response::BrokerRegistration(registration)) => {
                 let turn = self.lifecycle.on_registration(now, &registration, out);
                 self.take_turn(now, turn, out);
@@ -294,13 +350,22 @@ impl Broker {
                 let turn = self.lifecycle.on_heartbeat(now, &heartbeat, out);
                 self.take_turn(now, turn, out);
             }
-            (Purpose::FollowerFetch { leader, epochs }, Response::Fetch(fetch)) => {
-                self.on_fetched(now, leader, &epochs, fetch.partitions, out);
+            (Purpose::FollowerFetch { leader, asked }, Response::Fetch(fetch)) => {
+                if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) && self.log_dir_fails(out) {
+                    return;
+                }
+                self.on_fetched(now, leader, &asked, fetch.partitions, out);
+            }
+            (Purpose::FollowerEpochs { leader, asked }, Response::OffsetForLeaderEpoch(ends)) => {
+                self.on_epoch_ends(now, leader, &asked, &ends, out);
             }
             (Purpose::FollowerListOffsets(asked), Response::ListOffsets(listed)) => {
                 self.on_leader_offset(now, asked, &listed, out);
             }
             (Purpose::AlterPartition, Response::AlterPartition(altered)) => self.on_alter_partition(now, altered, out),
+            (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
+                self.on_producer_ids(now, &allocated);
+            }
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -334,7 +399,9 @@ impl Broker {
             }
             Purpose::FollowerFetch { leader, .. } => self.on_fetch_lost(now, leader, out),
             Purpose::FollowerListOffsets(asked) => self.on_leader_offset_lost(now, asked, out),
+            Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
+            Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
             Purpose::ZkPush { broker } => self.on_push_answer(now, broker, None, out),
             Purpose::ZkShutdown => self.on_shutdown_answer(now, None, out),
             Purpose::CreateTopic { name } => {
@@ -363,19 +430,31 @@ impl Broker {
                 let ask = self.observer.fetch();
                 self.ask(now, ask, Purpose::Observer, out);
             }
-            Timer::LogRecovery => self.lifecycle.logs_recovered(now, out),
             Timer::IsrShrink => self.shrink_isrs(now, out),
             Timer::AlterPartition => self.send_proposals(now, out),
             Timer::FollowerFetch { leader } => self.run_fetcher(now, leader, out),
             Timer::DelayedFetch { id } => self.finish_fetch(id, out),
             Timer::DelayedProduce { id } => self.expire_produce(now, id, out),
+            Timer::LogRecovery
+            | Timer::WriteBack
+            | Timer::LogRetention
+            | Timer::LogFlush
+            | Timer::RecoveryPointCheckpoint
+            | Timer::DiskRead { .. } => self.on_storage_timer(now, &timer, out),
             Timer::HighWatermarkCheckpoint => {
+                if self.log_dir_fails(out) {
+                    return;
+                }
                 self.checkpoint_high_watermarks();
                 out.set_timer(now + self.config.high_watermark_checkpoint_interval, Timer::HighWatermarkCheckpoint);
             }
+            Timer::ProducerIdExpiry => self.expire_producers(now, out),
             Timer::InternalTopic => self.forward_again(now, out),
             // No controller lets it go: it stops all the same.
-            Timer::ControlledShutdown => out.exit(),
+            Timer::ControlledShutdown => {
+                self.flush_all(now, out);
+                out.exit();
+            }
             group => self.on_group_timer(now, &group, out),
         }
     }
@@ -390,6 +469,7 @@ impl Broker {
             self.purgatory.take_fetch(id);
             out.cancel_timer(Timer::DelayedFetch { id });
         }
+        self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
         self.zookeeper_lost(now, peer, out);
         for purpose in self.in_flight.disconnected(peer) {
@@ -412,31 +492,31 @@ impl Broker {
     fn take_turn(&mut self, now: Instant, turn: Turn, out: &mut Effects) {
         match turn {
             Turn::None | Turn::Unfenced => {}
-            Turn::CaughtUp => {
-                self.publish_all(now, out);
-                out.set_timer(now + self.recovery_time(), Timer::LogRecovery);
+            Turn::CaughtUp => self.begin_recovery(now, out),
+            Turn::ShutDown => {
+                self.flush_all(now, out);
+                out.exit();
             }
-            Turn::ShutDown => out.exit(),
             Turn::NotController => self.observer.controller_lost(),
         }
-    }
-
-    /// How long the logs take to open. After a clean stop they are as they were left; after a crash every log is read
-    /// from its recovery point, at the speed of a disk.
-    fn recovery_time(&self) -> Duration {
-        const OPEN: Duration = Duration::millis(20);
-        const BYTES_PER_MICRO: u64 = 200;
-        if self.clean_shutdown {
-            return OPEN;
-        }
-        let open = self.replicas.values().map(|replica| replica.log());
-        let bytes: u64 = open.chain(self.unopened.values()).map(|log| log.bytes()).sum();
-        OPEN + Duration::micros(bytes / BYTES_PER_MICRO)
     }
 
     fn checkpoint_high_watermarks(&mut self) {
         let now = self.replicas.iter().map(|(partition, replica)| (partition, replica.high_watermark()));
         self.high_watermark_checkpoint.extend(now);
+    }
+
+    /// On [`Timer::ProducerIdExpiry`] (`UnifiedLog`'s "PeriodicProducerExpirationCheck").
+    fn expire_producers(&mut self, now: Instant, out: &mut Effects) {
+        out.set_timer(now + self.config.producer_id_expiration_check_interval, Timer::ProducerIdExpiry);
+        let (now_ms, expiration) = (now.timestamp_ms(), self.config.producer_id_expiration);
+        let concerned = self.replicas.iter().filter(|(_, replica)| replica.producers().has_expired(now_ms, expiration));
+        let concerned: Vec<TopicPartition> = concerned.map(|(partition, _)| partition).collect();
+        for partition in concerned {
+            if let Some(replica) = self.replicas.get_mut(&partition) {
+                replica.expire_producers(now, expiration);
+            }
+        }
     }
 
     /// What is on disk when the process ends. A clean stop writes the high watermarks, and that it was clean.
@@ -452,12 +532,15 @@ impl Broker {
             high_watermarks: self.high_watermark_checkpoint,
             clean_shutdown,
             metadata: self.observer.into_log(),
+            files: self.storage.into_files(),
         }
     }
 
     /// Changes one setting, by Kafka's name; one that Kafka would refuse changes nothing.
     pub fn set_config(&mut self, key: &str, value: &str) {
         if self.config.set(key, value).is_ok() {
+            // It was refused above if it is wrong.
+            let _ = Rc::make_mut(&mut self.static_config).set(key, value);
             self.refresh_topic_configs();
         }
     }
@@ -515,6 +598,10 @@ fn answered_by_nobody(answer: &Response) -> bool {
         Response::DeleteTopics(deleted) => &deleted.topics,
         Response::CreatePartitions(created) => &created.topics,
         Response::IncrementalAlterConfigs(altered) => &altered.results,
+        Response::DescribeQuorum(described) => return described.error == ErrorCode::NotLeaderOrFollower,
+        Response::ElectLeaders(elected) => return elected.error == ErrorCode::NotController,
+        Response::AlterPartitionReassignments(altered) => return altered.error == ErrorCode::NotController,
+        Response::ListPartitionReassignments(listed) => return listed.error == ErrorCode::NotController,
         _ => return false,
     };
     results.iter().any(|result| result.error == ErrorCode::NotController)

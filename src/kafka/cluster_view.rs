@@ -164,14 +164,20 @@ impl ClusterView {
                 continue;
             }
             self.stale |= topic.partitions.iter().any(|partition| partition.leader.is_none());
-            let partitions: Vec<_> =
+            let mut partitions: Vec<_> =
                 topic.partitions.iter().map(|partition| (partition.leader, partition.leader_epoch)).collect();
+            let before = self.topics.get(&topic.name).filter(|before| before.id == topic.id);
+            // A broker that lags behind may tell of an older leader than is known (KIP-320, `lastSeenLeaderEpochs`).
+            for (now, known) in partitions.iter_mut().zip(before.iter().flat_map(|before| &before.partitions)) {
+                if now.1 < known.1 {
+                    *now = *known;
+                }
+            }
             let racks_of = |partition: &PartitionMetadata| {
                 partition.replicas.iter().filter_map(|replica| racks.get(replica).cloned()).collect()
             };
             let replica_racks =
                 if racks.is_empty() { Vec::new() } else { topic.partitions.iter().map(racks_of).collect() };
-            let before = self.topics.get(&topic.name).filter(|before| before.id == topic.id);
             news |= before.is_none_or(|before| has_newer_epoch(&partitions, &before.partitions));
             self.topics.insert(
                 topic.name,

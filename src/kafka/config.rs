@@ -4,8 +4,8 @@
 //! takes, and what it does. Names, defaults and bounds: `ProducerConfig`, `ConsumerConfig`, `TopicConfig`,
 //! `AbstractKafkaConfig` and `KRaftConfigs` of Apache Kafka 4.3.1.
 //!
-//! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). Those of a
-//! topic's storage are known and kept, and say themselves that nothing acts on them yet.
+//! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). `cleanup.policy` is known
+//! and kept, and says itself that compaction does not act on it yet.
 
 use std::fmt;
 
@@ -163,6 +163,50 @@ choice! {
     /// `cleanup.policy` of a topic.
     CleanupPolicy { Delete = "delete", Compact = "compact", CompactDelete = "compact,delete" | "delete,compact" }
 }
+/// `replica.selector.class`: who decides from which replica a consumer reads (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplicaSelector {
+    /// Nobody: it is always the leader.
+    Leader,
+    /// The leader sends a consumer to a replica in the consumer's rack.
+    RackAware,
+}
+
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+impl SettingValue for ReplicaSelector {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "" | "null" => Some(Self::Leader),
+            RACK_AWARE => Some(Self::RackAware),
+            _ => None,
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Leader => "null".into(),
+            Self::RackAware => RACK_AWARE.into(),
+        }
+    }
+}
+
+choice! {
+    /// `listeners`: whether connections are encrypted. Kafka names an address, too.
+    Listeners { Plaintext = "plaintext://:9092" | "plaintext", Ssl = "ssl://:9092" | "ssl" }
+}
+
+choice! {
+    /// `compression.type` of a topic.
+    TopicCompression {
+        /// As the producer compressed it.
+        Producer = "producer",
+        Uncompressed = "uncompressed",
+        Gzip = "gzip",
+        Snappy = "snappy",
+        Lz4 = "lz4",
+        Zstd = "zstd",
+    }
+}
 choice! {
     /// `partition.assignment.strategy`: the client-side assignor, by its class name.
     AssignmentStrategy {
@@ -170,23 +214,58 @@ choice! {
     }
 }
 
+/// `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas`: partition and broker, or `*`
+/// (`ThrottledReplicaListValidator`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThrottledReplicas {
+    all: bool,
+    listed: Vec<(u32, i32)>,
+}
+
+impl ThrottledReplicas {
+    /// Whether a broker's replica of a partition is among them.
+    pub fn contains(&self, partition: u32, broker: i32) -> bool {
+        self.all || self.listed.contains(&(partition, broker))
+    }
+}
+
+impl SettingValue for ThrottledReplicas {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        let replica = |word: &str| {
+            let (partition, broker) = word.trim().split_once(':')?;
+            Some((partition.parse().ok()?, broker.parse().ok()?))
+        };
+        match text.trim() {
+            "" => Some(Self::default()),
+            "*" => Some(Self { all: true, listed: Vec::new() }),
+            list => Some(Self { all: false, listed: list.split(',').map(replica).collect::<Option<_>>()? }),
+        }
+    }
+    fn show(&self) -> String {
+        if self.all {
+            return "*".into();
+        }
+        self.listed.iter().map(|(partition, broker)| format!("{partition}:{broker}")).collect::<Vec<_>>().join(",")
+    }
+}
+
 macro_rules! settings {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal, $default:literal, [$low:expr, $high:expr], $allowed:literal, $effect:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$gate:meta])* $field:ident: $type:ty = $key:literal, $default:literal, [$low:expr, $high:expr], $allowed:literal, $effect:literal;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
-            $(#[doc = concat!("`", $key, "`: ", $effect)] pub $field: $type,)*
+            $($(#[$gate])* #[doc = concat!("`", $key, "`: ", $effect)] pub $field: $type,)*
         }
 
         impl $name {
             /// Every setting of this kind of machine, in the order of the documentation.
             pub const SETTINGS: &'static [Setting] =
-                &[$(Setting { name: $key, default: $default, allowed: $allowed, effect: $effect }),*];
+                &[$($(#[$gate])* Setting { name: $key, default: $default, allowed: $allowed, effect: $effect }),*];
 
             /// Sets one value, by Kafka's name. Nothing changes when it is refused.
             pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
                 match key {
-                    $($key => {
+                    $($(#[$gate])* $key => {
                         self.$field = SettingValue::parse(value, $low, $high).ok_or_else(|| SettingError::Invalid {
                             name: $key, value: value.to_owned(), allowed: $allowed,
                         })?;
@@ -199,7 +278,7 @@ macro_rules! settings {
             /// A value as text, by Kafka's name.
             pub fn get(&self, key: &str) -> Option<String> {
                 match key {
-                    $($key => Some(SettingValue::show(&self.$field)),)*
+                    $($(#[$gate])* $key => Some(SettingValue::show(&self.$field)),)*
                     _ => None,
                 }
             }
@@ -208,7 +287,7 @@ macro_rules! settings {
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $($field: SettingValue::parse($default, $low, $high).expect(concat!("the default of ", $key)),)*
+                    $($(#[$gate])* $field: SettingValue::parse($default, $low, $high).expect(concat!("the default of ", $key)),)*
                 }
             }
         }
@@ -225,10 +304,12 @@ settings! {
         max_block: Duration = "max.block.ms", "60000", [0, ANY], "[0,...]", "how long send() may block on the buffer or on metadata.";
         max_request_size: u32 = "max.request.size", "1048576", [0, ANY], "[0,...]", "largest request, and largest record.";
         max_in_flight_requests: u32 = "max.in.flight.requests.per.connection", "5", [1, ANY], "[1,...]", "unanswered requests per broker.";
-        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "keeps retried batches in order; producer ids, by which a broker recognises a retry, are not modelled yet.";
+        enable_idempotence: bool = "enable.idempotence", "true", [0, 1], "[true, false]", "numbers the records, so that a retried batch is not written twice nor out of order; needs acks=all and at most 5 requests in flight.";
         retries: u32 = "retries", "2147483647", [0, 2_147_483_647], "[0,...,2147483647]", "how often a batch is sent again; bounded by delivery.timeout.ms in practice.";
         delivery_timeout: Duration = "delivery.timeout.ms", "120000", [0, ANY], "[0,...]", "from send() to success or failure, retries included.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry; doubles with each, give or take 20 %.";
         retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
         metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
@@ -255,8 +336,10 @@ settings! {
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
-        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "tells the assignor the consumer's rack; reading from a replica there (KIP-392) is not modelled yet.";
+        client_rack: Option<String> = "client.rack", "null", [0, ANY], "a rack", "the consumer's rack, for the assignor, and for a leader whose replica.selector.class sends it to a replica there.";
         request_timeout: Duration = "request.timeout.ms", "30000", [0, ANY], "[0,...]", "how long to wait for a broker's answer.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         retry_backoff: Duration = "retry.backoff.ms", "100", [0, ANY], "[0,...]", "first pause before a retry.";
         retry_backoff_max: Duration = "retry.backoff.max.ms", "1000", [0, ANY], "[0,...]", "longest pause before a retry.";
         metadata_max_age: Duration = "metadata.max.age.ms", "300000", [0, ANY], "[0,...]", "metadata older than this is fetched anew.";
@@ -267,19 +350,34 @@ settings! {
     /// What a broker is configured with, the group coordinator included.
     BrokerConfig {
         num_partitions: u32 = "num.partitions", "1", [1, 100_000], "[1,...]", "partitions of a topic created without a number.";
+        #[cfg(feature = "planted-mistakes")]
+        mistake: super::mistakes::Mistake = "planted.mistake", "none", [0, ANY], "[none, the name of a mistake]", "breaks one rule of the model.";
         default_replication_factor: u32 = "default.replication.factor", "1", [1, 32_767], "[1,...]", "replicas of a topic created without a number.";
         min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs, where the topic says nothing.";
         unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, where the topic says nothing.";
         message_max_bytes: u32 = "message.max.bytes", "1048588", [0, ANY], "[0,...]", "largest batch, where the topic says nothing.";
         auto_leader_rebalance: bool = "auto.leader.rebalance.enable", "true", [0, 1], "[true, false]", "moves leadership back to preferred leaders from time to time.";
         leader_imbalance_check_interval_seconds: u64 = "leader.imbalance.check.interval.seconds", "300", [1, ANY], "[1,...]", "seconds between those times.";
+        unclean_leader_election_interval: Duration = "unclean.leader.election.interval.ms", "300000", [1, ANY], "[1,...]", "how often the controller looks for leaderless partitions that may have an unclean leader.";
+        leader_throttled_rate: u64 = "leader.replication.throttled.rate", "9223372036854775807", [0, ANY], "[0,...]", "bytes a second that leaders send to throttled replicas outside the ISR, all together.";
+        follower_throttled_rate: u64 = "follower.replication.throttled.rate", "9223372036854775807", [0, ANY], "[0,...]", "bytes a second that throttled replicas outside the ISR fetch, all together.";
         replica_lag_time_max: Duration = "replica.lag.time.max.ms", "30000", [0, ANY], "[0,...]", "a follower not caught up for longer leaves the ISR; checked every half of it.";
         replica_fetch_max_bytes: u32 = "replica.fetch.max.bytes", "1048576", [0, ANY], "[0,...]", "bytes of one partition in a follower's fetch.";
         replica_fetch_wait_max: Duration = "replica.fetch.wait.max.ms", "500", [0, ANY], "[0,...]", "longest a leader holds a follower's fetch.";
         replica_fetch_min_bytes: u32 = "replica.fetch.min.bytes", "1", [0, ANY], "[0,...]", "the leader holds a follower's fetch until it has this many bytes.";
         replica_fetch_backoff: Duration = "replica.fetch.backoff.ms", "1000", [0, ANY], "[0,...]", "pause of a follower after a fetch error.";
         high_watermark_checkpoint_interval: Duration = "replica.high.watermark.checkpoint.interval.ms", "5000", [0, ANY], "[0,...]", "how often high watermarks are written to disk.";
-        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement and for rack-aware assignors.";
+        producer_id_expiration: Duration = "producer.id.expiration.ms", "86400000", [1, ANY], "[1,...]", "a producer that writes nothing to a partition for this long is forgotten there.";
+        producer_id_expiration_check_interval: Duration = "producer.id.expiration.check.interval.ms", "600000", [1, ANY], "[1,...]", "how often that is looked for.";
+        listeners: Listeners = "listeners", "PLAINTEXT://:9092", [0, ANY], "[PLAINTEXT://:9092, SSL://:9092]", "whether connections are encrypted; SSL rules out zero-copy: each byte of an answer passes through the process.";
+        log_segment_bytes: u32 = "log.segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size, where the topic says nothing.";
+        log_retention_hours: u64 = "log.retention.hours", "168", [0, ANY], "[0,...]", "segments older than this are deleted, where the topic says nothing.";
+        log_retention_bytes: i64 = "log.retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted, where the topic says nothing; -1: never.";
+        log_retention_check_interval: Duration = "log.retention.check.interval.ms", "300000", [1, ANY], "[1,...]", "how often segments to delete are looked for.";
+        log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms", "9223372036854775807", [1, ANY], "[1,...]", "how often logs are looked for that flush.ms wants on the disk; by default never.";
+        log_flush_checkpoint_interval: Duration = "log.flush.offset.checkpoint.interval.ms", "60000", [1, ANY], "[1,...]", "how often recovery points are written to disk.";
+        broker_rack: Option<String> = "broker.rack", "null", [0, ANY], "a rack", "where the broker stands, for placement, for rack-aware assignors and for consumers that read nearby.";
+        replica_selector: ReplicaSelector = "replica.selector.class", "null", [0, ANY], "[null, org.apache.kafka.common.replica.RackAwareReplicaSelector]", "RackAwareReplicaSelector sends a consumer with a client.rack to a replica in that rack.";
         offsets_topic_partitions: u32 = "offsets.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __consumer_offsets.";
         offsets_topic_replication_factor: u32 = "offsets.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __consumer_offsets.";
         offsets_retention_minutes: u64 = "offsets.retention.minutes", "10080", [1, ANY], "[1,...]", "offsets of an empty group expire after this.";
@@ -291,12 +389,19 @@ settings! {
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
+        connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
+        connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
         broker_session_timeout: Duration = "broker.session.timeout.ms", "9000", [1, ANY], "[1,...]", "a broker without heartbeats for this long is fenced.";
+        quorum_election_timeout: Duration = "controller.quorum.election.timeout.ms", "1000", [1, ANY], "[1,...]", "a voter without a leader waits this long, and up to twice as long, before it stands for election.";
+        quorum_election_backoff_max: Duration = "controller.quorum.election.backoff.max.ms", "1000", [0, ANY], "[0,...]", "the last of the successors a resigning leader names waits this long before it stands.";
         zookeeper_session_timeout: Duration = "zookeeper.session.timeout.ms", "18000", [4000, 40_000], "[4000,...,40000]", "ZooKeeper mode: a broker that ZooKeeper does not hear of for this long is dead; rounded up to ZooKeeper's tick.";
         zookeeper_max_in_flight: u32 = "zookeeper.max.in.flight.requests", "10", [1, 10_000], "[1,...]", "ZooKeeper mode: how many requests a broker has under way to ZooKeeper.";
         quorum_fetch_timeout: Duration = "controller.quorum.fetch.timeout.ms", "2000", [1, ANY], "[1,...]", "a voter that hears nothing from the leader for this long starts an election.";
         quorum_request_timeout: Duration = "controller.quorum.request.timeout.ms", "2000", [1, ANY], "[1,...]", "how long a voter or a broker waits for an answer of the quorum.";
         quorum_append_linger: Duration = "controller.quorum.append.linger.ms", "25", [0, ANY], "[0,...]", "the quorum's leader gathers records this long before it writes them.";
+        metadata_snapshot_bytes: u64 = "metadata.log.max.record.bytes.between.snapshots", "20971520", [1, ANY], "[1,...]", "a snapshot of the metadata log is taken after so many bytes of records.";
+        metadata_snapshot_interval: Duration = "metadata.log.max.snapshot.interval.ms", "3600000", [0, ANY], "[0,...]", "a snapshot of the metadata log is taken after this long; 0: never.";
+        metadata_max_retention_bytes: u64 = "metadata.max.retention.bytes", "104857600", [0, ANY], "[0,...]", "records before the latest snapshot are deleted when the metadata log is larger than this.";
         metadata_max_idle_interval: Duration = "metadata.max.idle.interval.ms", "500", [0, ANY], "[0,...]", "an idle active controller writes a no-op record this often.";
     }
 }
@@ -305,16 +410,34 @@ settings! {
     /// What a topic is configured with.
     TopicConfig {
         min_insync_replicas: u32 = "min.insync.replicas", "1", [1, ANY], "[1,...]", "ISR size that acks=all needs.";
+        #[cfg(feature = "planted-mistakes")]
+        mistake: super::mistakes::Mistake = "planted.mistake", "none", [0, ANY], "[none, the name of a mistake]", "breaks one rule of the model.";
         unclean_leader_election: bool = "unclean.leader.election.enable", "false", [0, 1], "[true, false]", "lets a replica outside the ISR lead, which loses records.";
         max_message_bytes: u32 = "max.message.bytes", "1048588", [0, ANY], "[0,...]", "largest batch.";
+        compression: TopicCompression = "compression.type", "producer", [0, ANY], "[producer, uncompressed, gzip, snappy, lz4, zstd]", "how the leader stores batches; here always as the producer compressed them.";
+        leader_throttled_replicas: ThrottledReplicas = "leader.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose sending to followers outside the ISR counts against leader.replication.throttled.rate.";
+        follower_throttled_replicas: ThrottledReplicas = "follower.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose fetching outside the ISR counts against follower.replication.throttled.rate.";
         timestamp_type: TimestampType = "message.timestamp.type", "CreateTime", [0, ANY], "[CreateTime, LogAppendTime]", "whose clock stamps the records.";
-        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; no effect here yet.";
-        segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size; no effect here yet.";
-        segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed at this age; no effect here yet.";
-        retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments older than this are deleted; -1: never. No effect here yet.";
-        retention_bytes: i64 = "retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted; -1: never. No effect here yet.";
+        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; compaction has no effect here yet.";
+        segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size.";
+        segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed when a record is this much younger than its first.";
+        retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments whose newest record is older than this are deleted; -1: never.";
+        retention_bytes: i64 = "retention.bytes", "-1", [-1, ANY], "[-1,...]", "the oldest segments above this size are deleted; -1: never.";
+        index_interval_bytes: u32 = "index.interval.bytes", "4096", [0, 2_147_483_647], "[0,...]", "bytes of log between two entries of an index.";
+        segment_index_bytes: u32 = "segment.index.bytes", "10485760", [4, 2_147_483_647], "[4,...]", "a segment is closed when an index reaches this size.";
+        flush_messages: i64 = "flush.messages", "9223372036854775807", [1, ANY], "[1,...]", "forces the log to the disk after so many records, while the producer waits; by default never.";
+        flush_ms: i64 = "flush.ms", "9223372036854775807", [0, ANY], "[0,...]", "forces the log to the disk after this time; looked for every log.flush.scheduler.interval.ms.";
     }
 }
+
+/// The settings of a broker that can be changed while it runs (`DynamicBrokerConfig.ALL_DYNAMIC_CONFIGS`).
+pub const DYNAMIC_BROKER_SETTINGS: [&str; 5] = [
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+    "message.max.bytes",
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+];
 
 /// The known name most like `key`: at most a third of its letters differ.
 fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {

@@ -11,8 +11,7 @@
 //! earlier polls returned is over. What a crash interrupts has not been committed, and another member gets it again.
 //!
 //! What we leave out: KIP-848 membership, cooperative assignors, seek and pause by the application, commits by the
-//! application itself (`enable.auto.commit=false` commits nothing), the check for truncation after a leader change
-//! (KIP-320), and the filter for aborted transactions.
+//! application itself (`enable.auto.commit=false` commits nothing), and the filter for aborted transactions.
 
 mod application;
 mod fetcher;
@@ -22,6 +21,7 @@ mod membership;
 mod offsets;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 pub use self::application::Working;
 pub use self::membership::MemberState;
@@ -30,6 +30,7 @@ use self::application::Application;
 use self::fetcher::{Fetcher, State};
 use self::membership::{Membership, Sent};
 use self::offsets::{AutoCommit, CommitFor};
+use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
 use super::config::ConsumerConfig;
@@ -150,6 +151,7 @@ enum Purpose {
     Commit(CommitFor, Sent, Vec<(TopicPartition, Offset)>),
     OffsetFetch,
     ListOffsets(Vec<TopicPartition>),
+    EpochEnds(Vec<Doubt>),
     Fetch(BrokerId, Vec<(TopicPartition, Offset)>),
 }
 
@@ -389,6 +391,9 @@ impl Consumer {
             }
             (Purpose::OffsetFetch, Response::OffsetFetch(response)) => self.on_offsets(now, response, out),
             (Purpose::ListOffsets(_), Response::ListOffsets(response)) => self.on_log_ends(now, response, out),
+            (Purpose::EpochEnds(asked), Response::OffsetForLeaderEpoch(response)) => {
+                self.on_epoch_ends(now, &asked, &response, out);
+            }
             (Purpose::Fetch(broker, asked), Response::Fetch(response)) => {
                 self.on_fetched(now, broker, &asked, response, out);
             }
@@ -454,12 +459,17 @@ impl Consumer {
                     self.reset_failed(now, partition, out);
                 }
             }
+            Purpose::EpochEnds(asked) => {
+                for doubt in asked {
+                    self.validation_failed(now, doubt.partition, out);
+                }
+            }
             Purpose::Fetch(broker, partitions) => {
                 self.view.mark_stale();
                 self.fetcher.answered(broker);
                 for (partition, _) in partitions {
                     if let Some(state) = self.fetcher.get_mut(partition) {
-                        state.prefer(None);
+                        state.forget_preferred();
                     }
                 }
             }

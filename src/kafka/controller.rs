@@ -12,11 +12,11 @@
 //!
 //! What happens without a request: every eighth of `broker.session.timeout.ms` silent brokers are fenced; every
 //! `metadata.max.idle.interval.ms` a no-op record shows that the controller is alive; every
-//! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders, and leaderless partitions of
-//! topics that allow it get an unclean leader.
+//! `leader.imbalance.check.interval.seconds` leadership goes back to preferred leaders; every
+//! `unclean.leader.election.interval.ms`, and at once when that setting changes, leaderless partitions of topics that allow
+//! it get an unclean leader.
 //!
-//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs, producer id blocks, reassignment, ElectLeaders,
-//! DescribeQuorum; the unclean check runs with the balance check instead of on its own five minutes.
+//! Kafka's `QuorumController`. What we leave out: features, quotas, ACLs.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,10 @@ use super::error::ErrorCode;
 use super::fact::Fact;
 use super::ids::{BrokerEpoch, BrokerId, ControllerId, Name, Node, Offset, Voters};
 use super::message::{
-    AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse, IncrementalAlterConfigsResponse, Message,
-    Request, Response, TopicResult,
+    AlterPartitionReassignmentsResponse, AlterPartitionResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
+    ElectLeadersResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, Message, Request,
+    Response, TopicResult,
 };
 use super::metadata::{ConfigResource, MetadataBatch, MetadataImage, MetadataRecord};
 use super::quorum::{ControllerDisk, Quorum};
@@ -40,10 +41,13 @@ pub mod brokers;
 pub mod cluster;
 pub mod configs;
 pub mod decision;
+pub mod elections;
 pub mod heartbeats;
 pub mod index;
 mod narrate;
 pub mod partition_change;
+pub mod producer_ids;
+pub mod reassignments;
 pub mod topics;
 
 use cluster::Cluster;
@@ -51,8 +55,13 @@ use decision::Decision;
 use heartbeats::BrokerControlState;
 use partition_change::{ChangeRequest, Election};
 
+/// The stream of random numbers for election timeouts.
+const ELECTION_STREAM: u64 = 595;
 /// Most elections of one balance pass (`MAX_ELECTIONS_PER_IMBALANCE`).
 const MAX_ELECTIONS: usize = 1000;
+
+/// What an active controller does from time to time.
+const PERIODIC: [Timer; 4] = [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance, Timer::UncleanElections];
 
 /// What a cluster is formatted with (`kafka-storage format`): the first active controller writes it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,34 +109,50 @@ impl Controller {
         disk: ControllerDisk,
         rng: Rng,
     ) -> Self {
-        let quorum = Quorum::new(id, voters, &config, disk);
+        // The draws for elections are its own: how many there are must not move where topics are placed.
+        let quorum = Quorum::new(id, voters, &config, disk, Rng::new(rng.clone().next_u64(), ELECTION_STREAM));
         let cluster = Cluster::new(config, bootstrap.eligible_leader_replicas);
         Self { id, quorum, cluster, bootstrap, rng, active: false, waiting: BTreeMap::new() }
     }
 
-    /// One thing happens to the controller.
+    /// The run begins with the cluster up: the quorum has a leader already ([`Quorum::settle`]).
+    pub fn settle(&mut self) {
+        self.quorum.settle();
+    }
+
+    /// One thing happens to the controller. What is due comes first: a leader that slept too long must find out before
+    /// it takes others' silence for death.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if matches!(input, Input::Start) {
+            self.quorum.start(now, out);
+        } else {
+            self.quorum.poll(now, out);
+            self.follow_quorum(now, out);
+            self.take(now, input, out);
+            self.quorum.poll(now, out);
+        }
+        self.follow_quorum(now, out);
+        if self.quorum.may_exit() {
+            out.exit();
+        }
+    }
+
+    fn take(&mut self, now: Instant, input: Input, out: &mut Effects) {
         match input {
-            Input::Start => self.quorum.start(now, out),
+            Input::Start => {}
             Input::Message { from, message: Message::Request { correlation_id, request } } => {
                 self.on_request(now, from, correlation_id, &request, out);
             }
             Input::Message { message: Message::Response { correlation_id, response }, .. } => {
-                if let Response::QuorumFetch(response) = response {
-                    self.quorum.on_response(now, correlation_id, response, out);
-                }
+                self.quorum.on_response(now, correlation_id, response, out);
             }
             Input::Timer(timer) => self.on_timer(now, timer, out),
             Input::Disconnected { peer } => {
                 self.waiting.values_mut().for_each(|replies| replies.retain(|reply| reply.to != peer));
                 self.quorum.on_disconnected(now, peer, out);
             }
-            Input::Shutdown => {
-                self.quorum.flush(out);
-                out.exit();
-            }
+            Input::Shutdown => self.quorum.shut_down(now, out),
         }
-        self.follow_quorum(now, out);
     }
 
     /// What survives a crash.
@@ -155,12 +180,9 @@ impl Controller {
     }
 
     fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: &Request, out: &mut Effects) {
-        if let Request::QuorumFetch(fetch) = request {
-            return self.quorum.on_fetch(now, from, correlation_id, fetch, out);
+        if Quorum::answers(request) {
+            return self.quorum.on_request(now, from, correlation_id, request, out);
         }
-        // A leader that slept too long must find out before it takes others' silence for death.
-        self.quorum.check_quorum(now, out);
-        self.follow_quorum(now, out);
         let decision = if self.active { self.decide(now, request, out) } else { not_controller(request) };
         let Some(Decision { records, response }) = decision else { return out.close_connection(from) };
         self.write(now, records, None, out);
@@ -178,9 +200,13 @@ impl Controller {
             Request::BrokerRegistration(request) => brokers::register(cluster, now, request, self.quorum.next_offset()),
             Request::BrokerHeartbeat(request) => self.heartbeat(now, request, out),
             Request::AlterPartition(request) => alter_partition::alter(cluster, request),
+            Request::AllocateProducerIds(request) => producer_ids::allocate(cluster, request),
             Request::CreateTopics(request) => topics::create(cluster, request, &mut self.rng),
             Request::CreatePartitions(request) => topics::create_partitions(cluster, request, &mut self.rng),
             Request::DeleteTopics(request) => topics::delete(cluster, request),
+            Request::ElectLeaders(request) => elections::elect(cluster, request),
+            Request::AlterPartitionReassignments(request) => reassignments::alter(cluster, request),
+            Request::ListPartitionReassignments(request) => reassignments::list(cluster, request),
             Request::IncrementalAlterConfigs(request) => {
                 let Decision { records, response } = configs::alter(cluster, request);
                 let unclean = configs::allow_unclean_elections(&records);
@@ -211,32 +237,41 @@ impl Controller {
 
     fn on_timer(&mut self, now: Instant, timer: Timer, out: &mut Effects) {
         match timer {
-            Timer::AppendLinger => self.quorum.flush(out),
+            Timer::AppendLinger => self.quorum.flush(now, out),
             Timer::QuorumFetchWait { replica } => self.quorum.end_wait(replica, out),
-            Timer::QuorumFetch => self.quorum.retry_fetch(now, out),
+            // Nobody takes over: it stops all the same.
+            Timer::ControlledShutdown => out.exit(),
             Timer::RequestTimeouts => self.quorum.on_request_timeouts(now, out),
-            Timer::NoOp | Timer::BrokerSessions | Timer::LeaderImbalance => self.on_periodic(now, timer, out),
+            Timer::NoOp | Timer::BrokerSessions | Timer::LeaderImbalance | Timer::UncleanElections => {
+                self.on_periodic(now, timer, out)
+            }
             _ => {}
         }
     }
 
     fn on_periodic(&mut self, now: Instant, timer: Timer, out: &mut Effects) {
-        self.quorum.check_quorum(now, out);
-        self.follow_quorum(now, out);
         if !self.active {
             return;
         }
-        match timer {
-            Timer::NoOp => self.write(now, vec![MetadataRecord::NoOp], None, out),
-            Timer::BrokerSessions => self.fence_silent_brokers(now, out),
-            _ => {
-                if self.cluster.config.auto_leader_rebalance {
-                    self.elect_preferred_leaders(now, out);
-                }
-                self.elect_unclean_leaders(now, out);
+        let more = match timer {
+            Timer::NoOp => {
+                self.write(now, vec![MetadataRecord::NoOp], None, out);
+                false
             }
+            Timer::BrokerSessions => {
+                self.fence_silent_brokers(now, out);
+                false
+            }
+            Timer::LeaderImbalance => {
+                self.cluster.config.auto_leader_rebalance && self.elect_preferred_leaders(now, out)
+            }
+            _ => self.elect_unclean_leaders(now, out),
+        };
+        if more {
+            out.set_timer(now, timer);
+        } else {
+            self.schedule(now, timer, out);
         }
-        self.schedule(now, timer, out);
     }
 
     fn schedule(&self, now: Instant, timer: Timer, out: &mut Effects) {
@@ -244,6 +279,7 @@ impl Controller {
         let period = match timer {
             Timer::NoOp => config.metadata_max_idle_interval,
             Timer::BrokerSessions => (config.broker_session_timeout / 8).max(Duration::millis(1)),
+            Timer::UncleanElections => config.unclean_leader_election_interval,
             _ => Duration::secs(config.leader_imbalance_check_interval_seconds),
         };
         // An interval of 0 turns the no-op records off.
@@ -265,29 +301,35 @@ impl Controller {
         }
     }
 
-    fn elect_preferred_leaders(&mut self, now: Instant, out: &mut Effects) {
+    /// Whether there may be more to elect than one pass does.
+    fn elect_preferred_leaders(&mut self, now: Instant, out: &mut Effects) -> bool {
         let request = || ChangeRequest { election: Election::Preferred, ..ChangeRequest::default() };
         let fit = |broker: BrokerId| self.cluster.is_active(broker);
-        let records = self
+        let records: Vec<MetadataRecord> = self
             .cluster
             .index()
             .imbalanced()
             .filter_map(|partition| self.cluster.change_partition(partition, request(), fit))
             .take(MAX_ELECTIONS)
             .collect();
+        let more = records.len() >= MAX_ELECTIONS;
         self.write(now, records, None, out);
+        more
     }
 
-    fn elect_unclean_leaders(&mut self, now: Instant, out: &mut Effects) {
+    /// Whether there may be more to elect than one pass does.
+    fn elect_unclean_leaders(&mut self, now: Instant, out: &mut Effects) -> bool {
         let request = || ChangeRequest { election: Election::Unclean, ..ChangeRequest::default() };
         let fit = |broker: BrokerId| self.cluster.is_active(broker);
         let leaderless = self.cluster.index().leaderless().into_iter();
-        let records = leaderless
+        let records: Vec<MetadataRecord> = leaderless
             .filter(|partition| self.cluster.unclean_election_enabled(partition.topic))
             .filter_map(|partition| self.cluster.change_partition(partition, request(), fit))
             .take(MAX_ELECTIONS)
             .collect();
+        let more = records.len() >= MAX_ELECTIONS;
         self.write(now, records, None, out);
+        more
     }
 
     /// Step 2 of the road above. No records, no batch.
@@ -311,8 +353,7 @@ impl Controller {
             self.stand_by(out);
         }
         if !self.active {
-            let to = if self.quorum.is_leader() { self.quorum.log().end() } else { self.quorum.high_watermark() };
-            self.catch_up(to);
+            self.catch_up();
             if self.quorum.is_established() {
                 self.activate(now, out);
             }
@@ -320,10 +361,17 @@ impl Controller {
         self.answer_committed(out);
     }
 
-    /// Applies what others decided, or this controller before it was started anew.
-    fn catch_up(&mut self, to: Offset) {
+    /// Applies what others decided, or this controller before it was started anew; only what is committed. Where the log
+    /// does not begin early enough, its snapshot is what there is to begin with.
+    fn catch_up(&mut self) {
+        let to = self.quorum.high_watermark();
         if to <= self.cluster.image.next_offset {
             return;
+        }
+        if let Some(snapshot) =
+            self.quorum.log().snapshot().filter(|_| self.cluster.image.next_offset < self.quorum.log().start())
+        {
+            self.cluster.load((*snapshot.image).clone());
         }
         for batch in self.quorum.log().read(self.cluster.image.next_offset, to) {
             batch.records.iter().for_each(|record| self.cluster.apply(record));
@@ -347,7 +395,7 @@ impl Controller {
         if self.cluster.image.next_offset == 1 {
             self.write(now, self.bootstrap_records(), None, out);
         }
-        for timer in [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance] {
+        for timer in PERIODIC {
             self.schedule(now, timer, out);
         }
     }
@@ -364,9 +412,14 @@ impl Controller {
         config.into_iter().map(record).collect()
     }
 
+    /// Lays the work down. What it decided and did not get committed is forgotten (`QuorumController.renounce`): it
+    /// begins again with its snapshot and what is committed of its log.
     fn stand_by(&mut self, out: &mut Effects) {
         self.active = false;
-        for timer in [Timer::NoOp, Timer::BrokerSessions, Timer::LeaderImbalance] {
+        if self.cluster.image.next_offset > self.quorum.high_watermark() {
+            self.cluster.load(MetadataImage::default());
+        }
+        for timer in PERIODIC {
             out.cancel_timer(timer);
         }
         self.refuse_waiting(out);
@@ -417,6 +470,7 @@ fn not_controller(request: &Request) -> Option<Decision> {
         Request::AlterPartition(_) => {
             Response::AlterPartition(AlterPartitionResponse { error, partitions: Vec::new() })
         }
+        Request::AllocateProducerIds(_) => producer_ids::refused(error),
         Request::CreateTopics(request) => Response::CreateTopics(CreateTopicsResponse {
             topics: topics(&mut request.topics.iter().map(|topic| &topic.name)),
         }),
@@ -427,11 +481,20 @@ fn not_controller(request: &Request) -> Option<Decision> {
             Response::DeleteTopics(DeleteTopicsResponse { topics: topics(&mut request.topics.iter()) })
         }
         Request::IncrementalAlterConfigs(request) => {
-            let cluster = Name::from("");
-            let of_cluster = request.cluster.first().map(|_| &cluster);
+            let broker = Name::from("");
+            let of_brokers = (!request.cluster.is_empty() || !request.brokers.is_empty()).then_some(&broker);
             Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse {
-                results: topics(&mut request.topics.iter().map(|(name, ..)| name).chain(of_cluster)),
+                results: topics(&mut request.topics.iter().map(|(name, ..)| name).chain(of_brokers)),
             })
+        }
+        Request::ElectLeaders(_) => Response::ElectLeaders(ElectLeadersResponse { error, partitions: Vec::new() }),
+        Request::AlterPartitionReassignments(_) => {
+            let partitions = Vec::new();
+            Response::AlterPartitionReassignments(AlterPartitionReassignmentsResponse { error, partitions })
+        }
+        Request::ListPartitionReassignments(_) => {
+            let partitions = Vec::new();
+            Response::ListPartitionReassignments(ListPartitionReassignmentsResponse { error, partitions })
         }
         _ => return None,
     }))
@@ -449,10 +512,14 @@ fn refused(mut response: Response) -> Response {
         Response::BrokerRegistration(registration) => registration.error = error,
         Response::BrokerHeartbeat(heartbeat) => heartbeat.error = error,
         Response::AlterPartition(alter) => alter.error = error,
+        Response::AllocateProducerIds(_) => response = producer_ids::refused(error),
         Response::CreateTopics(create) => refuse(&mut create.topics),
         Response::CreatePartitions(create) => refuse(&mut create.topics),
         Response::DeleteTopics(delete) => refuse(&mut delete.topics),
         Response::IncrementalAlterConfigs(alter) => refuse(&mut alter.results),
+        Response::ElectLeaders(elect) => (elect.error, elect.partitions) = (error, Vec::new()),
+        Response::AlterPartitionReassignments(alter) => (alter.error, alter.partitions) = (error, Vec::new()),
+        Response::ListPartitionReassignments(list) => (list.error, list.partitions) = (error, Vec::new()),
         _ => {}
     }
     response

@@ -6,7 +6,7 @@
 use super::fact::Fact;
 use super::ids::{BrokerId, Name, Node};
 use super::message::{Message, Request, Response};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What happens to a machine.
 #[derive(Clone, Debug)]
@@ -45,13 +45,23 @@ pub enum Timer {
     QuorumFetchWait { replica: Node },
     /// Hand leadership back to preferred leaders.
     LeaderImbalance,
+    /// A voter that knows no leader stands for election, or its election has come to nothing.
+    Election,
+    /// A voter has not heard from the leader for too long.
+    QuorumFetchTimeout,
+    /// The quorum's leader has not been fetched from by a majority for too long.
+    CheckQuorum,
+    /// The quorum's leader tells voters that do not fetch of itself again.
+    BeginQuorumEpoch,
+    /// Look for leaderless partitions that may have an unclean leader.
+    UncleanElections,
 
     // Controllers and brokers
-    /// Fetch the metadata log again.
+    /// Fetch the metadata log again, or ask a voter that did not answer.
     QuorumFetch,
 
     // Broker
-    /// The controller does not let the broker stop.
+    /// The controller does not let the broker stop; or no other voter takes over from a controller that stops.
     ControlledShutdown,
     /// The logs have been read after a start.
     LogRecovery,
@@ -69,6 +79,18 @@ pub enum Timer {
     DelayedProduce { id: u64 },
     /// Write the high watermarks to disk.
     HighWatermarkCheckpoint,
+    /// Look for producers that have been silent for long.
+    ProducerIdExpiry,
+    /// The operating system looks for old dirty pages.
+    WriteBack,
+    /// Look for segments that need not be kept.
+    LogRetention,
+    /// Force logs to the disk that were not for long.
+    LogFlush,
+    /// Write down from where each log would have to be recovered.
+    RecoveryPointCheckpoint,
+    /// The disk has brought what this fetch waits for.
+    DiskRead { id: u64 },
     /// Offer the topic that this broker's coordinators need to the controller again.
     InternalTopic,
 
@@ -124,6 +146,11 @@ pub enum Timer {
 }
 
 impl Timer {
+    /// Whether it marks the end of something that takes as long as the machine is slow, rather than a time to wait for.
+    pub const fn ends_work(&self) -> bool {
+        matches!(self, Self::DiskRead { .. } | Self::LogRecovery)
+    }
+
     /// The setting whose value set this deadline, by Kafka's name.
     pub const fn setting(&self) -> Option<&'static str> {
         Some(match self {
@@ -131,13 +158,22 @@ impl Timer {
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",
             Self::AppendLinger => "controller.quorum.append.linger.ms",
+            Self::Election => "controller.quorum.election.timeout.ms",
+            Self::QuorumFetchTimeout | Self::CheckQuorum | Self::BeginQuorumEpoch => {
+                "controller.quorum.fetch.timeout.ms"
+            }
             Self::LeaderImbalance => "leader.imbalance.check.interval.seconds",
+            Self::UncleanElections => "unclean.leader.election.interval.ms",
             Self::BrokerHeartbeat => "broker.heartbeat.interval.ms",
             Self::IsrShrink => "replica.lag.time.max.ms",
             Self::FollowerFetch { .. } => "replica.fetch.backoff.ms",
             Self::DelayedFetch { .. } => "fetch.max.wait.ms",
             Self::DelayedProduce { .. } => "request.timeout.ms",
             Self::HighWatermarkCheckpoint => "replica.high.watermark.checkpoint.interval.ms",
+            Self::ProducerIdExpiry => "producer.id.expiration.check.interval.ms",
+            Self::LogRetention => "log.retention.check.interval.ms",
+            Self::LogFlush => "log.flush.scheduler.interval.ms",
+            Self::RecoveryPointCheckpoint => "log.flush.offset.checkpoint.interval.ms",
             Self::ZkTick => "tickTime",
             Self::ZkSession => "zookeeper.session.timeout.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
@@ -156,6 +192,8 @@ impl Timer {
             | Self::ZkRegistration
             | Self::ZkPush { .. }
             | Self::LogRecovery
+            | Self::WriteBack
+            | Self::DiskRead { .. }
             | Self::ControlledShutdown
             | Self::AlterPartition
             | Self::InternalTopic
@@ -186,6 +224,10 @@ pub enum Effect {
     },
     /// The machine's process ends by itself, as a broker after a controlled shutdown.
     Exit,
+    /// The machine's process ends at once, with nothing put in order (`Exit.halt`).
+    Halt,
+    /// The step takes so much longer: what it asked for leaves later, and the next input waits.
+    Busy(Duration),
 }
 
 /// What a step asked for, in order.
@@ -228,6 +270,25 @@ impl Effects {
     /// Ends the machine's process.
     pub fn exit(&mut self) {
         self.effects.push(Effect::Exit);
+    }
+
+    /// Ends the machine's process at once.
+    pub fn halt(&mut self) {
+        self.effects.push(Effect::Halt);
+    }
+
+    /// Makes the step take so much longer.
+    pub fn busy(&mut self, lasting: Duration) {
+        self.effects.push(Effect::Busy(lasting));
+    }
+
+    /// How much longer the step takes.
+    pub fn busy_for(&self) -> Duration {
+        let busy = self
+            .effects
+            .iter()
+            .map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
+        busy.fold(Duration::ZERO, |sum, lasting| sum + lasting)
     }
 
     /// Takes everything asked for so far, in order.

@@ -107,10 +107,18 @@ errors! {
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false;
     /// Old duplicate; clients count it as success.
     DuplicateSequenceNumber = 46, "DUPLICATE_SEQUENCE_NUMBER", false;
+    /// Partition leader saw a newer epoch.
+    InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false;
+    /// Operation not allowed in this transaction state.
+    InvalidTxnState = 48, "INVALID_TXN_STATE", false;
+    /// Marker from an old coordinator epoch.
+    TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED", false;
     /// Skipped because another part failed.
     OperationNotAttempted = 55, "OPERATION_NOT_ATTEMPTED", false;
     /// Log directory offline.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
+    /// Another reassignment runs.
+    ReassignmentInProgress = 60, "REASSIGNMENT_IN_PROGRESS", false;
     /// Group has members.
     NonEmptyGroup = 68, "NON_EMPTY_GROUP", false;
     /// No such group.
@@ -127,14 +135,24 @@ errors! {
     OffsetNotAvailable = 78, "OFFSET_NOT_AVAILABLE", true;
     /// Rejoin with the id in this answer.
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED", false;
+    /// Preferred replica not in ISR or down.
+    PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE", true;
     /// Group is full.
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
     /// Another member took this instance id.
     FencedInstanceId = 82, "FENCED_INSTANCE_ID", false;
+    /// Nobody can lead.
+    EligibleLeadersNotAvailable = 83, "ELIGIBLE_LEADERS_NOT_AVAILABLE", true;
+    /// Leader is already right.
+    ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED", true;
+    /// Nothing to cancel.
+    NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS", false;
     /// Record failed validation.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// Stale partition epoch.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION", false;
+    /// The snapshot asked for is not here (any more).
+    SnapshotNotFound = 98, "SNAPSHOT_NOT_FOUND", false;
     /// Topic id not hosted here.
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID", true;
     /// Broker id alive elsewhere.

@@ -248,7 +248,7 @@ pub enum Fact {
     },
 
     // Idempotent producing
-    /// InitProducerId was answered: batches carry this id from here on.
+    /// InitProducerId was answered, or the producer bumped its epoch by itself: batches carry these from here on.
     ProducerIdAssigned {
         producer_id: i64,
         producer_epoch: i16,
@@ -479,6 +479,8 @@ pub enum ResetReason {
     NoOffset,
     /// `auto.offset.reset`, because the offset is not in the log.
     OutOfRange,
+    /// The log was cut off below it: it goes on where the new leader's log parts from what was read (KIP-320).
+    Truncated,
 }
 
 /// Why a member is no longer in its group.

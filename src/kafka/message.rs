@@ -12,7 +12,7 @@ use super::ids::{
     BrokerEpoch, BrokerId, ControllerId, Generation, LeaderEpoch, Name, Node, Offset, PartitionEpoch, TopicId,
     TopicPartition,
 };
-use super::metadata::MetadataBatch;
+use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
@@ -132,12 +132,36 @@ apis! {
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
+    /// An idempotent producer asks any broker for an id.
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse) = 22;
+    /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
+    /// What settings are, and where each value comes from.
+    DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = 32;
+    /// Leaders wanted, preferred or at any price.
+    ElectLeaders(ElectLeadersRequest, ElectLeadersResponse) = 43;
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse) = 44;
+    /// A voter that wants to lead asks the others, first without obligation (KIP-996).
+    Vote(VoteRequest, VoteResponse) = 52;
+    /// A new leader of the quorum tells the other voters.
+    BeginQuorumEpoch(BeginQuorumEpochRequest, QuorumEpochResponse) = 53;
+    /// A leader that resigns asks the other voters to elect another.
+    EndQuorumEpoch(EndQuorumEpochRequest, QuorumEpochResponse) = 54;
+    DescribeQuorum(DescribeQuorumRequest, DescribeQuorumResponse) = 55;
+    /// A snapshot of the metadata log. Kafka sends it in pieces of up to 8 MiB; here it is one message of that size.
+    FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
+    /// What a broker's log directories hold.
+    DescribeLogDirs(DescribeLogDirsRequest, DescribeLogDirsResponse) = 35;
+    /// Partitions are to move to other brokers.
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse) = 45;
+    ListPartitionReassignments(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse) = 46;
     /// A leader proposes an ISR to the controller.
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse) = 56;
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse) = 62;
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
+    /// A broker asks the controller for a block of producer ids.
+    AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -171,6 +195,32 @@ pub struct PartitionProduceResponse {
     pub base_offset: Offset,
     pub log_start_offset: Offset,
     pub current_leader: CurrentLeader,
+}
+
+/// Without a transactional id: a new producer id, at epoch 0, whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdRequest {}
+
+#[derive(Clone, Copy, Debug)]
+pub struct InitProducerIdResponse {
+    pub error: ErrorCode,
+    /// -1 with an error, and so is the epoch.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsRequest {
+    pub broker: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AllocateProducerIdsResponse {
+    pub error: ErrorCode,
+    /// The first id of the block; -1 with an error.
+    pub producer_id_start: i64,
+    pub producer_id_len: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -232,6 +282,10 @@ pub struct ListOffsetsRequest {
 pub enum OffsetSpec {
     /// The log start (-2).
     Earliest,
+    /// The first record that is not older, in milliseconds since 1970.
+    Timestamp(i64),
+    /// The record with the largest timestamp (-3, KIP-734).
+    MaxTimestamp,
     /// Where whoever asks may read up to (-1): a client the high watermark or the last stable offset, a follower the log
     /// end.
     Latest,
@@ -241,6 +295,36 @@ pub enum OffsetSpec {
 pub struct ListOffsetsResponse {
     /// The offset is -1 with an error.
     pub partitions: Vec<(TopicPartition, ErrorCode, Offset, LeaderEpoch)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochRequest {
+    pub partitions: Vec<EpochQuestion>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochQuestion {
+    pub partition: TopicPartition,
+    /// The epoch the sender believes in; `None` skips the check.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch whose end is asked for.
+    pub leader_epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct OffsetForLeaderEpochResponse {
+    pub partitions: Vec<EpochEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct EpochEnd {
+    pub partition: TopicPartition,
+    pub error: ErrorCode,
+    /// The largest epoch that the leader knows and that is not later than the one asked for. `None` where it cannot tell,
+    /// and from leaders of before KIP-279.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// -1 where the leader cannot tell.
+    pub end_offset: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -281,6 +365,9 @@ pub struct PartitionMetadata {
     pub elr: Vec<BrokerId>,
     pub last_known_elr: Vec<BrokerId>,
     pub offline_replicas: Vec<BrokerId>,
+    /// Replicas that a reassignment adds. In Kafka these two come by ListPartitionReassignments; here they ride along.
+    pub adding_replicas: Vec<BrokerId>,
+    pub removing_replicas: Vec<BrokerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -513,11 +600,171 @@ pub struct IncrementalAlterConfigsRequest {
     pub topics: Vec<(Name, Name, Option<Name>)>,
     /// The same for the default of all brokers.
     pub cluster: Vec<(Name, Option<Name>)>,
+    /// The same for one broker.
+    pub brokers: Vec<(BrokerId, Name, Option<Name>)>,
 }
 
 #[derive(Clone, Debug)]
 pub struct IncrementalAlterConfigsResponse {
     pub results: Vec<TopicResult>,
+}
+
+/// What settings belong to, as clients name it (`ConfigResource`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigEntity {
+    Topic(Name),
+    Broker(BrokerId),
+    /// The default of every broker.
+    Brokers,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeConfigsRequest {
+    pub entity: ConfigEntity,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeConfigsResponse {
+    pub error: ErrorCode,
+    pub message: Option<Name>,
+    /// By name.
+    pub configs: Vec<DescribedConfig>,
+}
+
+/// One setting: its value and where that comes from, and every other value that would count without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConfig {
+    pub name: Name,
+    pub value: Name,
+    pub source: ConfigSource,
+    /// Source, name there, and value; the first one counts.
+    pub synonyms: Vec<(ConfigSource, Name, Name)>,
+}
+
+/// Where a setting's value comes from (`DescribeConfigsResponse.ConfigSource`); the first that has one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigSource {
+    DynamicTopic,
+    DynamicBroker,
+    DynamicDefaultBroker,
+    StaticBroker,
+    Default,
+}
+
+impl ConfigSource {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+            Self::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
+            Self::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            Self::StaticBroker => "STATIC_BROKER_CONFIG",
+            Self::Default => "DEFAULT_CONFIG",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ElectLeadersRequest {
+    pub election: ElectionType,
+    /// Topic and partition; `None` asks for all.
+    pub partitions: Option<Vec<(Name, u32)>>,
+    pub timeout: Duration,
+}
+
+/// Which leaders ElectLeaders asks for (`ElectionType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElectionType {
+    /// The first replica, where another leads.
+    Preferred,
+    /// Any replica, where none leads.
+    Unclean,
+}
+
+impl ElectionType {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Preferred => "PREFERRED",
+            Self::Unclean => "UNCLEAN",
+        }
+    }
+}
+
+/// What became of one partition, with Kafka's sentence for an error.
+#[derive(Clone, Debug)]
+pub struct PartitionResult {
+    pub topic: Name,
+    pub partition: u32,
+    pub error: ErrorCode,
+    pub message: Option<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ElectLeadersResponse {
+    pub error: ErrorCode,
+    /// Of all partitions, those that needed no election are left out.
+    pub partitions: Vec<PartitionResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionReassignmentsRequest {
+    /// KIP-860.
+    pub allow_replication_factor_change: bool,
+    /// Topic, partition, and the replicas it is to have; `None` cancels what is under way.
+    pub partitions: Vec<(Name, u32, Option<Vec<BrokerId>>)>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterPartitionReassignmentsResponse {
+    pub error: ErrorCode,
+    pub partitions: Vec<PartitionResult>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListPartitionReassignmentsRequest {
+    /// Topic and partition; `None` asks for all.
+    pub partitions: Option<Vec<(Name, u32)>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListPartitionReassignmentsResponse {
+    pub error: ErrorCode,
+    pub partitions: Vec<OngoingReassignment>,
+}
+
+/// A partition that moves.
+#[derive(Clone, Debug)]
+pub struct OngoingReassignment {
+    pub topic: Name,
+    pub partition: u32,
+    /// All of them, those on their way in and out included.
+    pub replicas: Vec<BrokerId>,
+    pub adding: Vec<BrokerId>,
+    pub removing: Vec<BrokerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DescribeLogDirsRequest {
+    /// `None` asks for all.
+    pub topics: Option<Vec<TopicId>>,
+}
+
+/// One log directory; a broker has one here.
+#[derive(Clone, Debug)]
+pub struct DescribeLogDirsResponse {
+    pub error: ErrorCode,
+    pub replicas: Vec<DescribedReplica>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct DescribedReplica {
+    pub partition: TopicPartition,
+    /// Bytes of its log.
+    pub size: u64,
+    /// How far its log end is behind its high watermark.
+    pub offset_lag: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -593,6 +840,8 @@ pub struct QuorumFetchRequest {
     pub epoch: LeaderEpoch,
     pub fetch_offset: Offset,
     pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// What the sender knows, so that the leader can tell news at once (KIP-1166); -1 where it knows nothing.
+    pub high_watermark: Offset,
     pub max_wait: Duration,
 }
 
@@ -602,9 +851,94 @@ pub struct QuorumFetchResponse {
     /// The leader that the answering voter knows of.
     pub leader: Option<ControllerId>,
     pub epoch: LeaderEpoch,
+    /// -1 until a record of the leader's own epoch is committed.
     pub high_watermark: Offset,
     pub diverging_epoch: Option<(LeaderEpoch, Offset)>,
+    /// The sender lacks records that are no longer in the log: it is to fetch this snapshot first.
+    pub snapshot_id: Option<SnapshotId>,
     pub batches: Vec<MetadataBatch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct VoteRequest {
+    pub candidate: ControllerId,
+    /// The candidate's epoch; for a pre-vote the one before it.
+    pub epoch: LeaderEpoch,
+    pub last_epoch: LeaderEpoch,
+    pub last_offset: Offset,
+    pub pre_vote: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct VoteResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub vote_granted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BeginQuorumEpochRequest {
+    pub leader: ControllerId,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+pub struct EndQuorumEpochRequest {
+    pub leader: ControllerId,
+    pub epoch: LeaderEpoch,
+    /// The voter with the longest log first.
+    pub preferred_successors: Vec<ControllerId>,
+}
+
+/// The answer to BeginQuorumEpoch and to EndQuorumEpoch.
+#[derive(Clone, Copy, Debug)]
+pub struct QuorumEpochResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct FetchSnapshotRequest {
+    /// A voter or, as observer, a broker.
+    pub replica: Node,
+    pub epoch: LeaderEpoch,
+    pub snapshot_id: SnapshotId,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchSnapshotResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub snapshot: Option<MetadataSnapshot>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeQuorumRequest {}
+
+#[derive(Clone, Debug)]
+pub struct DescribeQuorumResponse {
+    pub error: ErrorCode,
+    pub leader: Option<ControllerId>,
+    pub epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    /// The leader is one of them.
+    pub voters: Vec<QuorumReplica>,
+    pub observers: Vec<QuorumReplica>,
+}
+
+/// A copy of the metadata log as the leader of the quorum sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct QuorumReplica {
+    pub replica: Node,
+    /// -1 where it is not known.
+    pub log_end: Offset,
+    /// Milliseconds of the wall clock; -1 where it has not fetched.
+    pub last_fetch_timestamp: i64,
+    /// When it had everything that the leader had then.
+    pub last_caught_up_timestamp: i64,
 }
 
 impl Message {
@@ -642,6 +976,7 @@ impl Message {
             Self::Request { request, .. } => match request {
                 Request::Produce(produce) => produce.partitions.iter().map(|(_, batch)| batch.size() + 20).sum(),
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
+                Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
@@ -666,6 +1001,9 @@ impl Message {
                     metadata.topics.iter().map(|topic| 40 + entries(topic.partitions.len())).sum()
                 }
                 Response::QuorumFetch(fetch) => fetch.batches.iter().map(|batch| entries(batch.records.len())).sum(),
+                Response::FetchSnapshot(fetch) => {
+                    fetch.snapshot.as_ref().map_or(0, |snapshot| entries(snapshot.image.record_count() as usize))
+                }
                 Response::JoinGroup(join) => entries(join.members.len()),
                 _ => ENTRY,
             },

@@ -3,7 +3,7 @@
 //! Kafka writes these to `__cluster_metadata-0` (KIP-500, KIP-631). Controllers decide by appending records; brokers
 //! learn by fetching and applying them. Nobody changes an image in any other way.
 //!
-//! What we leave out: features, quotas, producer id blocks, log directories.
+//! What we leave out: features, quotas, log directories.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -41,14 +41,19 @@ pub enum MetadataRecord {
         isr: Option<Vec<BrokerId>>,
         leader: Option<Option<BrokerId>>,
         replicas: Option<Vec<BrokerId>>,
+        adding: Option<Vec<BrokerId>>,
+        removing: Option<Vec<BrokerId>>,
         elr: Option<Vec<BrokerId>>,
         last_known_elr: Option<Vec<BrokerId>>,
+        recovering: Option<bool>,
     },
     /// `ConfigRecord`: `None` removes the key.
     Config { resource: ConfigResource, key: Name, value: Option<Name> },
     /// `ClearElrRecord`: `min.insync.replicas` changed, of one topic or (`None`) of the cluster, so what was known about
     /// eligible leaders no longer holds.
     ClearElr { topic: Option<TopicId> },
+    /// `ProducerIdsRecord`: producer ids below `next_producer_id` are given away, the last block of them to `broker`.
+    ProducerIds { broker: BrokerId, broker_epoch: BrokerEpoch, next_producer_id: i64 },
     /// `NoOpRecord`: shows that the active controller is alive.
     NoOp,
 }
@@ -76,6 +81,23 @@ impl MetadataBatch {
     pub fn next_offset(&self) -> Offset {
         self.base_offset + self.records.len() as Offset
     }
+
+    /// About how many bytes it takes in Kafka's log: a batch's header, and a round figure for each record.
+    pub fn bytes(&self) -> u64 {
+        61 + self.records.iter().map(|record| if *record == MetadataRecord::NoOp { 10 } else { 80 }).sum::<u64>()
+    }
+}
+
+/// Which snapshot: the epoch of the last record it stands for, and the offset after it (`OffsetAndEpoch`).
+pub type SnapshotId = (LeaderEpoch, Offset);
+
+/// What the records before `end` have come to. Kafka writes it as records to a `.checkpoint` file (KIP-630); here it is
+/// the image itself.
+#[derive(Clone, Debug)]
+pub struct MetadataSnapshot {
+    pub epoch: LeaderEpoch,
+    pub end: Offset,
+    pub image: Rc<MetadataImage>,
 }
 
 /// A partition's state as the controller has it (Kafka's `PartitionRegistration`).
@@ -83,6 +105,10 @@ impl MetadataBatch {
 pub struct PartitionRegistration {
     /// In order of preference: the first is the preferred leader.
     pub replicas: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that are new.
+    pub adding: Vec<BrokerId>,
+    /// During a reassignment: those of `replicas` that go at its end.
+    pub removing: Vec<BrokerId>,
     pub isr: Vec<BrokerId>,
     /// Eligible leader replicas (KIP-966): left the ISR while it was below `min.insync.replicas`, yet hold everything
     /// committed.
@@ -92,6 +118,15 @@ pub struct PartitionRegistration {
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
+    /// `LeaderRecoveryState`: elected uncleanly, and no ISR of its own since.
+    pub recovering: bool,
+}
+
+impl PartitionRegistration {
+    /// Whether a reassignment of this partition is under way (`PartitionReassignmentReplicas.isReassignmentInProgress`).
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
 }
 
 /// A broker as the controller has it (Kafka's `BrokerRegistration`).
@@ -129,6 +164,8 @@ pub struct MetadataImage {
     pub topic_ids: BTreeMap<Name, TopicId>,
     /// How many topics were ever created: the next one's id.
     pub topics_created: u32,
+    /// The first producer id that no broker has been given.
+    pub next_producer_id: i64,
     pub configs: BTreeMap<ConfigResource, BTreeMap<Name, Name>>,
 }
 
@@ -136,6 +173,13 @@ impl MetadataImage {
     /// A partition's state, where there is such a partition.
     pub fn partition(&self, partition: TopicPartition) -> Option<&PartitionRegistration> {
         self.topics.get(&partition.topic)?.partitions.get(partition.partition as usize)
+    }
+
+    /// How many records a snapshot of it takes.
+    pub fn record_count(&self) -> u32 {
+        let partitions: u32 = self.topics.values().map(|topic| 1 + topic.partitions.len() as u32).sum();
+        let configs: u32 = self.configs.values().map(|config| config.len() as u32).sum();
+        self.brokers.len() as u32 + partitions + configs
     }
 
     /// A topic's id and state, by its name.
@@ -220,6 +264,7 @@ impl MetadataImage {
                     None => config.remove(key),
                 };
             }
+            MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
             MetadataRecord::ClearElr { topic: Some(topic) } => self.clear_elr(*topic),
             MetadataRecord::ClearElr { topic: None } => {
                 let topics: Vec<TopicId> = self.topics.keys().copied().collect();
@@ -242,7 +287,20 @@ impl MetadataImage {
     }
 
     fn apply_partition_change(&mut self, partition: TopicPartition, record: &MetadataRecord) {
-        let MetadataRecord::PartitionChange { isr, leader, replicas, elr, last_known_elr, .. } = record else { return };
+        let MetadataRecord::PartitionChange {
+            isr,
+            leader,
+            replicas,
+            adding,
+            removing,
+            elr,
+            last_known_elr,
+            recovering,
+            ..
+        } = record
+        else {
+            return;
+        };
         let Some(topic) = self.topics.get_mut(&partition.topic) else { return };
         let Some(state) = Rc::make_mut(topic).partitions.get_mut(partition.partition as usize) else { return };
         let take = |field: &mut Vec<BrokerId>, change: &Option<Vec<BrokerId>>| {
@@ -252,12 +310,15 @@ impl MetadataImage {
         };
         take(&mut state.isr, isr);
         take(&mut state.replicas, replicas);
+        take(&mut state.adding, adding);
+        take(&mut state.removing, removing);
         take(&mut state.elr, elr);
         take(&mut state.last_known_elr, last_known_elr);
         if let Some(leader) = leader {
             state.leader = *leader;
             state.leader_epoch = LeaderEpoch(state.leader_epoch.0 + 1);
         }
+        state.recovering = recovering.unwrap_or(state.recovering);
         state.partition_epoch = PartitionEpoch(state.partition_epoch.0 + 1);
     }
 }

@@ -11,6 +11,9 @@ pub mod error;
 
 pub mod config;
 
+pub mod compat;
+pub mod mistakes;
+
 pub mod varint;
 
 pub mod compression;
@@ -32,6 +35,10 @@ pub mod epochs;
 
 pub mod log;
 
+pub mod producer_state;
+
+pub mod disk;
+
 pub mod replica;
 
 pub mod purgatory;
@@ -40,6 +47,7 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
+pub mod quota;
 
 pub mod controller;
 

@@ -1,21 +1,24 @@
 //! A broker's window on the metadata quorum: it fetches the log, and keeps the image that results.
 //!
-//! The broker drives it: it sends what is asked for here as [`Ask`], and brings back how that ended. The active
-//! controller is found by asking the voters in turn; each says which leader it knows of.
+//! The broker drives it: it sends what is asked for here as [`Ask`], and brings back how that ended. Who leads is found
+//! out by asking the voters in turn; each says which leader it knows of. The leader is the active controller, or will be
+//! in a moment: requests to the controller go there (`RaftControllerNodeProvider`).
 //!
 //! After a start nothing of the log on disk counts until the leader has said how far it is committed (Kafka's
 //! `MetadataLoader` waits for that too); then all of it comes at once.
 
 use std::rc::Rc;
 
-use super::backoff::QuorumBackoff;
+use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
+use super::fact::Fact;
 use super::ids::{BrokerId, ControllerId, LeaderEpoch, Node, Offset, Voters};
-use super::message::{QuorumFetchRequest, QuorumFetchResponse, Request};
-use super::metadata::{MetadataBatch, MetadataImage};
-use super::quorum::FETCH_MAX_WAIT;
+use super::message::{FetchSnapshotRequest, FetchSnapshotResponse, QuorumFetchRequest, QuorumFetchResponse, Request};
+use super::metadata::{MetadataBatch, MetadataImage, SnapshotId};
 use super::quorum::log::MetadataLog;
+use super::quorum::snapshots::SnapshotClock;
+use super::quorum::{FETCH_MAX_WAIT, pause_after};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -34,24 +37,30 @@ pub struct Observer {
     leader: Option<ControllerId>,
     /// Which voter is asked next while no leader is known.
     next_voter: u32,
-    backoff: QuorumBackoff,
+    /// The leader wants this snapshot to be taken first.
+    wanted: Option<SnapshotId>,
+    snapshots: SnapshotClock,
+    /// Fetches in a row that brought nothing.
+    failures: u32,
 }
 
 impl Observer {
     /// `log` is what the disk holds; `rng` chooses the voter to ask first.
-    pub fn new(broker: BrokerId, voters: Voters, request_timeout: Duration, log: MetadataLog, rng: &mut Rng) -> Self {
+    pub fn new(broker: BrokerId, voters: Voters, config: &BrokerConfig, log: MetadataLog, rng: &mut Rng) -> Self {
         let epoch = log.last_epoch().unwrap_or_default();
         let next_voter = rng.below(voters.len().max(1) as u32);
         Self {
             broker,
             voters,
-            request_timeout,
+            request_timeout: config.quorum_request_timeout,
+            snapshots: SnapshotClock::new(config, &log),
+            image: log.snapshot().map(|snapshot| snapshot.image.clone()).unwrap_or_default(),
             log,
-            image: Rc::default(),
             epoch,
             leader: None,
             next_voter,
-            backoff: QuorumBackoff::default(),
+            wanted: None,
+            failures: 0,
         }
     }
 
@@ -95,17 +104,28 @@ impl Observer {
         self.leader
     }
 
-    /// The first fetch after a start, and each one on [`Timer::QuorumFetch`].
+    /// The process starts: the first fetch.
+    pub fn start(&mut self, now: Instant) -> Ask {
+        self.snapshots.start(now);
+        self.fetch()
+    }
+
+    /// The next fetch, also on [`Timer::QuorumFetch`].
     pub fn fetch(&mut self) -> Ask {
         let voter = self.leader.unwrap_or_else(|| self.voters[self.next_voter as usize]);
-        let request = QuorumFetchRequest {
-            replica: Node::Broker(self.broker),
-            epoch: self.epoch,
-            fetch_offset: self.log.end(),
-            last_fetched_epoch: self.log.last_epoch(),
-            max_wait: FETCH_MAX_WAIT,
+        let (replica, epoch) = (Node::Broker(self.broker), self.epoch);
+        let request = match self.wanted.filter(|_| self.leader.is_some()) {
+            Some(snapshot_id) => Request::FetchSnapshot(FetchSnapshotRequest { replica, epoch, snapshot_id }),
+            None => Request::QuorumFetch(QuorumFetchRequest {
+                replica,
+                epoch,
+                fetch_offset: self.log.end(),
+                last_fetched_epoch: self.log.last_epoch(),
+                high_watermark: self.image.next_offset,
+                max_wait: FETCH_MAX_WAIT,
+            }),
         };
-        (Node::Controller(voter), Request::QuorumFetch(request), self.request_timeout)
+        (Node::Controller(voter), request, self.request_timeout)
     }
 
     /// A voter answered. Returns the next fetch, if it is to go out at once, and the batches that the image has just
@@ -116,37 +136,82 @@ impl Observer {
         response: QuorumFetchResponse,
         out: &mut Effects,
     ) -> (Option<Ask>, Vec<MetadataBatch>) {
-        if response.epoch < self.epoch {
-            return (self.on_failed(now, out), Vec::new());
+        if let Err(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
+            return (next, Vec::new());
         }
-        let news = response.epoch > self.epoch || self.leader.is_none();
-        self.epoch = response.epoch;
-        if response.error != ErrorCode::None {
-            self.leader = response.leader;
-            if self.leader.is_some() && news {
-                return (Some(self.fetch()), Vec::new());
+        if let Some((epoch, end)) = response.diverging_epoch {
+            let to = self.log.truncation_point(epoch, end);
+            if to < self.image.next_offset {
+                return (self.on_failed(now, out), Vec::new());
             }
-            return (self.on_failed(now, out), Vec::new());
+            self.log.truncate(to);
         }
-        self.backoff = QuorumBackoff::default();
-        self.leader = response.leader;
-        if let Some((_, end)) = response.diverging_epoch {
-            self.log.truncate(end.max(self.image.next_offset));
+        self.wanted = response.snapshot_id;
+        // What was asked for before the log was cut is of no use.
+        let from = self.log.end();
+        for batch in response.batches.into_iter().filter(|batch| batch.base_offset >= from) {
+            self.log.append(batch);
         }
-        response.batches.into_iter().for_each(|batch| self.log.append(batch));
         let committed = self.log.read(self.image.next_offset, response.high_watermark);
         if !committed.is_empty() {
             let image = Rc::make_mut(&mut self.image);
             committed.iter().for_each(|batch| image.apply_batch(batch));
+            self.snapshots.after_commit(now, self.image.next_offset, &mut self.log, out);
         }
         (Some(self.fetch()), committed)
+    }
+
+    /// The leader handed its snapshot over. Returns the next fetch, and whether the image is another one now.
+    pub fn on_snapshot(
+        &mut self,
+        now: Instant,
+        response: FetchSnapshotResponse,
+        out: &mut Effects,
+    ) -> (Option<Ask>, bool) {
+        self.wanted = None;
+        if let Err(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
+            return (next, false);
+        }
+        let fresh = response.snapshot.filter(|snapshot| snapshot.end > self.image.next_offset);
+        let Some(snapshot) = fresh else { return (Some(self.fetch()), false) };
+        let end = snapshot.end;
+        self.image = snapshot.image.clone();
+        self.log.install(snapshot);
+        self.snapshots.restart(now, end);
+        out.note(Fact::SnapshotLoaded { end });
+        (Some(self.fetch()), true)
+    }
+
+    /// What an answer tells of the leader; where it tells nothing else, what to do next.
+    fn learn(
+        &mut self,
+        now: Instant,
+        error: ErrorCode,
+        leader: Option<ControllerId>,
+        epoch: LeaderEpoch,
+        out: &mut Effects,
+    ) -> Result<(), Option<Ask>> {
+        if epoch < self.epoch {
+            return Err(self.on_failed(now, out));
+        }
+        let news = epoch > self.epoch || self.leader.is_none();
+        self.epoch = epoch;
+        if error != ErrorCode::None {
+            self.leader = leader;
+            let next = if self.leader.is_some() && news { Some(self.fetch()) } else { self.on_failed(now, out) };
+            return Err(next);
+        }
+        self.failures = 0;
+        self.leader = leader;
+        Ok(())
     }
 
     /// The fetch went unanswered: its time is over, or the connection broke. The next one goes to another voter, on
     /// [`Timer::QuorumFetch`].
     pub fn on_failed(&mut self, now: Instant, out: &mut Effects) -> Option<Ask> {
         self.controller_lost();
-        out.set_timer(now + self.backoff.next_pause(), Timer::QuorumFetch);
+        out.set_timer(now + pause_after(self.failures), Timer::QuorumFetch);
+        self.failures += 1;
         None
     }
 
@@ -164,7 +229,7 @@ mod tests {
 
     fn observer() -> Observer {
         let voters: Voters = [ControllerId(101), ControllerId(102), ControllerId(103)].into();
-        Observer::new(BrokerId(1), voters, Duration::secs(2), MetadataLog::default(), &mut Rng::new(1, 1))
+        Observer::new(BrokerId(1), voters, &BrokerConfig::default(), MetadataLog::default(), &mut Rng::new(1, 1))
     }
 
     fn answer(
@@ -179,6 +244,7 @@ mod tests {
             epoch: LeaderEpoch(1),
             high_watermark,
             diverging_epoch: None,
+            snapshot_id: None,
             batches,
         }
     }

@@ -8,14 +8,20 @@
 //! waits, and that is no retry. What fails with a retriable error goes out again after a pause,
 //! until `delivery.timeout.ms` is over.
 //!
-//! What we leave out: producer ids and transactions, splitting of batches that are too large, interceptors.
+//! With `enable.idempotence` it first asks any broker for a producer id, and no batch goes out before that is here
+//! ([`transaction_manager`]). Without, a batch whose answer is lost may be written twice, and one that is sent again may
+//! come behind those that were sent after it.
+//!
+//! What we leave out: transactions, splitting of batches that are too large, interceptors.
 
 mod accumulator;
 mod sender;
+mod transaction_manager;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use self::accumulator::{Accumulator, PendingBatch};
+use self::transaction_manager::TransactionManager;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
 use super::config::ProducerConfig;
@@ -55,6 +61,7 @@ pub struct Producer {
     in_flight: InFlight<Purpose>,
     connections: LostConnections,
     accumulator: Accumulator,
+    transactions: TransactionManager,
     sticky: StickyPartitioner,
     /// Batches that were sent and not answered, by the ticket of their request.
     sent: BTreeMap<u64, Vec<(TopicPartition, PendingBatch)>>,
@@ -119,6 +126,7 @@ enum Purpose {
     Metadata,
     /// To see whether a lost connection stands again.
     Connect,
+    InitProducerId,
     Produce {
         ticket: u64,
     },
@@ -138,6 +146,7 @@ impl Producer {
             in_flight: InFlight::default(),
             connections: LostConnections::default(),
             accumulator: Accumulator::default(),
+            transactions: TransactionManager::default(),
             sticky: StickyPartitioner::new(config.batch_size),
             sent: BTreeMap::new(),
             next_ticket: 0,
@@ -155,7 +164,7 @@ impl Producer {
     }
 
     /// The same application in a new process: it goes on with its next record. What was buffered is gone, and of what
-    /// was in flight nobody will hear.
+    /// was in flight nobody will hear. It asks for a producer id of its own, so leaders cannot tell what it sends again.
     pub fn restarted(self, rng: Rng, bootstrap: Vec<BrokerId>) -> Self {
         let Self { id, name, config, workload, accumulator, next_record, counters, .. } = self;
         let fresh = Self::new(ProducerSetup { id, name, workload, config, bootstrap, rng });
@@ -364,6 +373,7 @@ impl Producer {
                 out.note(Fact::MetadataUpdated { brokers: metadata.brokers.len() as u32 });
                 self.view.update(now, metadata, &mut self.rng, out);
             }
+            (Purpose::InitProducerId, Response::InitProducerId(answer)) => self.on_producer_id(now, &answer, out),
             (Purpose::Produce { ticket }, Response::Produce(produced)) => {
                 self.on_produced(now, ticket, &produced.partitions, out)
             }
@@ -415,6 +425,11 @@ impl Producer {
     /// Records given to send() of which nothing is known yet.
     pub fn pending(&self) -> u64 {
         self.counters.sent - self.counters.acked - self.counters.failed
+    }
+
+    /// Its id and epoch, by which leaders know its batches, once it has them.
+    pub fn producer_id_and_epoch(&self) -> Option<(i64, i16)> {
+        self.transactions.identity().map(|identity| (identity.id, identity.epoch))
     }
 
     /// Bytes of `buffer.memory` in use.

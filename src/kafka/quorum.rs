@@ -1,55 +1,82 @@
-//! The metadata quorum: how the voters agree on one log, `__cluster_metadata-0` (KIP-595).
+//! The metadata quorum: how the voters agree on one log, `__cluster_metadata-0`, and on who leads it (KIP-595, KIP-996).
 //!
-//! Raft with pull: the leader sends nothing by itself. Voters, and brokers as observers, fetch from it, and each fetch
+//! Raft with pull: the leader sends no records by itself. Voters, and brokers as observers, fetch from it, and each fetch
 //! tells how far the sender is. A record is committed once a majority of the voters holds it; only then does anybody
 //! act on it. The leader raises the high watermark only over a record of its own epoch, so it begins by writing one
 //! (`LeaderChange`).
 //!
-//! Kafka's `QuorumState` has these states; the ones marked *later* come with elections:
+//! Kafka's `QuorumState`, and what leads from one state to the next:
 //!
-//! | state | here |
-//! |---|---|
-//! | Unattached | knows no leader: it has not heard from one for `controller.quorum.fetch.timeout.ms` |
-//! | Follower | fetches from the leader |
-//! | Prospective | *later*: asks for pre-votes (KIP-996) |
-//! | Candidate | *later*: asks for votes |
-//! | Leader | appends, answers fetches |
-//! | Resigned | led, but no majority has fetched for 1.5 × the fetch timeout (check quorum); appends nothing |
+//! | state | here | leaves it for |
+//! |---|---|---|
+//! | Unattached | knows no leader, and looks for one; may have voted | Prospective: election timeout. Follower: learns of a leader |
+//! | Follower | fetches from the leader | Prospective: no answer for the fetch timeout |
+//! | Prospective | asks for pre-votes, which bind nobody; the epoch stays | Candidate: a majority would vote for it. Follower (of the leader it knew) or Unattached: lost, or out of time |
+//! | Candidate | took the next epoch, voted for itself, asks for votes | Leader: majority. Prospective: out of time; one that has lost waits for that |
+//! | Leader | appends, answers fetches | Resigned: asked to stop, or no majority has fetched for 1.5 × the fetch timeout |
+//! | Resigned | tells the others to elect; appends nothing | Unattached, in the next epoch: election timeout |
 //!
-//! Until there are elections, the first voter is the only one that leads. It takes a new epoch each time it starts, or
-//! is fetched from by a majority again after it resigned. While it is down, metadata stands still: no elections of
-//! partition leaders, no new topics; brokers go on serving what they lead. That is what Kafka does without a quorum.
+//! From each state a higher epoch leads to Unattached, or to Follower where its leader is known. A voter remembers epoch,
+//! vote and leader on disk (`quorum-state`): whoever led when it went down comes back Resigned, whoever stood Candidate.
 //!
-//! The leader holds a fetch that has nothing to bring for up to 500 ms, and answers it early when there are records, or
-//! when the high watermark has moved (KIP-1166). An observer is given committed records only; in Kafka it gets them
-//! all, and waits for the high watermark itself.
+//! Why pre-votes: a voter that was cut off would come back with a higher epoch and depose a leader that serves everybody.
+//! So it first asks whether it could win, and nobody who hears from a leader says yes.
 //!
-//! What we leave out: Vote, BeginQuorumEpoch, EndQuorumEpoch, voter changes (KIP-853), snapshots.
+//! [`Quorum::poll`] does what is due, and [`Quorum::on_request`] and [`Quorum::on_response`] what a message brings; the
+//! controller polls before and after each of its steps, as Kafka's `KafkaRaftClient.poll` does. Votes are in
+//! [`voting`], the leader's part in [`leading`], the followers' in [`following`].
+//!
+//! What we leave out: changes of voters (KIP-853), directory ids, waiting for the disk. A voter that has lost more than
+//! the leader ever committed is asked to truncate below its high watermark: Kafka's process ends with a fault; this one
+//! asks again until somebody else leads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::backoff::QuorumBackoff;
 use super::config::BrokerConfig;
 use super::connection::InFlight;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
+use super::fact::{Fact, QuorumPhase};
 use super::ids::{ControllerId, LeaderEpoch, Node, Offset, Voters};
-use super::message::{QuorumFetchRequest, QuorumFetchResponse, Request, Response};
+use super::message::{Request, Response};
 use super::metadata::{MetadataBatch, MetadataRecord};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
+mod following;
+mod leading;
 pub mod log;
+pub mod snapshots;
+mod voting;
 
+use leading::Leadership;
 use log::MetadataLog;
+use snapshots::SnapshotClock;
+use voting::Election;
 
 /// How long the leader holds a fetch that has nothing to bring (`MAX_FETCH_WAIT_MS` of `KafkaRaftClient`).
 pub const FETCH_MAX_WAIT: Duration = Duration::millis(500);
+/// How long a leader that stops waits for a successor (`KafkaRaftManager.shutdown`).
+const SHUTDOWN_TIMEOUT: Duration = Duration::secs(5);
+/// The least and the longest pause before a voter that did not answer is tried again (`KafkaRaftManager`'s
+/// `reconnectBackoffMs` and `reconnectBackoffMsMs`).
+const PAUSE: Duration = Duration::millis(50);
+const PAUSE_MAX: Duration = Duration::millis(500);
 
-/// What of a voter survives a crash: the log, and the file `quorum-state`.
+/// How long to leave a voter alone that was of no use so often before.
+pub fn pause_after(failures: u32) -> Duration {
+    (PAUSE * (1 << failures.min(10))).min(PAUSE_MAX)
+}
+
+/// What of a voter survives a crash: the log, and the file `quorum-state` (`ElectionState`).
 #[derive(Clone, Debug, Default)]
 pub struct ControllerDisk {
     pub log: MetadataLog,
     pub epoch: LeaderEpoch,
+    /// Whom it voted for in this epoch; itself where it stood for election.
+    pub voted: Option<ControllerId>,
+    /// Who leads in this epoch, as far as it learned.
+    pub leader: Option<ControllerId>,
 }
 
 /// One voter's part in the quorum.
@@ -57,70 +84,344 @@ pub struct ControllerDisk {
 pub struct Quorum {
     id: ControllerId,
     voters: Voters,
-    append_linger: Duration,
-    fetch_timeout: Duration,
-    request_timeout: Duration,
+    settings: Settings,
     disk: ControllerDisk,
     role: Role,
     high_watermark: Offset,
     /// Records that have their offsets, and wait for `controller.quorum.append.linger.ms` to be written.
     lingering: Vec<MetadataBatch>,
-    in_flight: InFlight<()>,
-    backoff: QuorumBackoff,
+    in_flight: InFlight<Question>,
+    /// Counts the changes of role: what was asked before the last one is of no interest (`resetConnections`).
+    round: u32,
+    /// Voters that did not answer, and when to try them again (`RequestManager`).
+    pauses: BTreeMap<ControllerId, Pause>,
+    snapshots: SnapshotClock,
+    is_settled: bool,
+    is_stopping: bool,
+    rng: Rng,
+}
+
+/// The settings it obeys.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    election_timeout: Duration,
+    election_backoff_max: Duration,
+    fetch_timeout: Duration,
+    request_timeout: Duration,
+    append_linger: Duration,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    round: u32,
+    to: ControllerId,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    failures: u32,
+    until: Instant,
 }
 
 /// A voter's state; see the table above.
 #[derive(Clone, Debug)]
 pub enum Role {
-    Unattached,
-    Follower { leader: ControllerId, last_fetch: Instant },
+    Unattached {
+        until: Instant,
+    },
+    Follower {
+        leader: ControllerId,
+        until: Instant,
+        /// Since then it grants no pre-votes.
+        has_fetched: bool,
+        /// The leader wants it to take this snapshot first.
+        snapshot: Option<super::metadata::SnapshotId>,
+    },
+    Prospective(Election),
+    Candidate(Election),
     Leader(Leadership),
-    Resigned { contacts: BTreeMap<ControllerId, Instant> },
+    Resigned {
+        until: Instant,
+        successors: Vec<ControllerId>,
+        /// Who has not answered EndQuorumEpoch.
+        unacked: BTreeSet<ControllerId>,
+    },
 }
 
-/// What a leader knows of the others.
-#[derive(Clone, Debug)]
-pub struct Leadership {
-    /// Offset of its first record.
-    epoch_start: Offset,
-    voters: BTreeMap<ControllerId, VoterProgress>,
-    held: BTreeMap<Node, HeldFetch>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct VoterProgress {
-    log_end: Offset,
-    last_fetch: Instant,
-    /// The high watermark it was told last.
-    told: Offset,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct HeldFetch {
-    correlation_id: u32,
-    fetch_offset: Offset,
+impl Role {
+    pub const fn phase(&self) -> QuorumPhase {
+        match self {
+            Self::Unattached { .. } => QuorumPhase::Unattached,
+            Self::Follower { .. } => QuorumPhase::Follower,
+            Self::Prospective(_) => QuorumPhase::Prospective,
+            Self::Candidate(_) => QuorumPhase::Candidate,
+            Self::Leader(_) => QuorumPhase::Leader,
+            Self::Resigned { .. } => QuorumPhase::Resigned,
+        }
+    }
 }
 
 impl Quorum {
-    pub fn new(id: ControllerId, voters: Voters, config: &BrokerConfig, disk: ControllerDisk) -> Self {
+    pub fn new(id: ControllerId, voters: Voters, config: &BrokerConfig, disk: ControllerDisk, rng: Rng) -> Self {
         Self {
             id,
             voters,
-            append_linger: config.quorum_append_linger,
-            fetch_timeout: config.quorum_fetch_timeout,
-            request_timeout: config.quorum_request_timeout,
+            settings: Settings {
+                election_timeout: config.quorum_election_timeout,
+                election_backoff_max: config.quorum_election_backoff_max,
+                fetch_timeout: config.quorum_fetch_timeout,
+                request_timeout: config.quorum_request_timeout,
+                append_linger: config.quorum_append_linger,
+            },
+            high_watermark: disk.log.snapshot_end(),
+            snapshots: SnapshotClock::new(config, &disk.log),
             disk,
-            role: Role::Unattached,
-            high_watermark: 0,
+            role: Role::Unattached { until: Instant::ZERO },
             lingering: Vec::new(),
             in_flight: InFlight::default(),
-            backoff: QuorumBackoff::default(),
+            round: 0,
+            pauses: BTreeMap::new(),
+            is_settled: false,
+            is_stopping: false,
+            rng,
         }
     }
 
-    /// The process starts: the first voter leads, the others look for it.
+    /// The run begins with the quorum up: a moment ago the first voter was elected in epoch 1, and everybody knows.
+    pub fn settle(&mut self) {
+        let first = self.voters.first().copied();
+        self.is_settled = true;
+        self.disk.epoch = LeaderEpoch(1);
+        (self.disk.voted, self.disk.leader) = (first, first);
+    }
+
+    /// The process starts (`QuorumState.initialize`, `KafkaRaftClient.initialize`).
     pub fn start(&mut self, now: Instant, out: &mut Effects) {
-        if self.is_first_voter() { self.lead(now, out) } else { self.fetch(now, out) }
+        self.snapshots.start(now);
+        let last_epoch = self.disk.log.last_epoch().unwrap_or_default();
+        if self.disk.epoch < last_epoch {
+            self.disk =
+                ControllerDisk { epoch: last_epoch, voted: None, leader: None, ..std::mem::take(&mut self.disk) };
+        }
+        let (election, fetch) = (now + self.random_election_timeout(), now + self.settings.fetch_timeout);
+        match (self.disk.leader, self.disk.voted) {
+            (Some(leader), _) if leader == self.id && self.is_settled => self.lead(now, out),
+            _ if self.voters.len() == 1 => self.stand(now, out),
+            // It may have lost records that it had not flushed, so it must not lead this epoch again.
+            (Some(leader), _) if leader == self.id => {
+                self.become_role(
+                    Role::Resigned { until: election, successors: Vec::new(), unacked: self.others() },
+                    now,
+                    out,
+                );
+            }
+            (Some(leader), _) => {
+                let role = Role::Follower { leader, until: fetch, has_fetched: false, snapshot: None };
+                self.become_role(role, now, out);
+            }
+            (None, Some(voted)) if voted == self.id => {
+                self.become_role(Role::Candidate(Election::new(self.id, None, election)), now, out);
+            }
+            _ => self.become_role(Role::Unattached { until: election }, now, out),
+        }
+        self.is_settled = false;
+        self.poll(now, out);
+    }
+
+    /// Does whatever is due: what the role's time is up for, and requests to voters that can be asked now
+    /// (`KafkaRaftClient.pollCurrentState`).
+    pub fn poll(&mut self, now: Instant, out: &mut Effects) {
+        // Each deadline that comes up leads to another role, with a deadline of its own.
+        while self.follow_deadline(now, out) {}
+        match &self.role {
+            Role::Unattached { .. } | Role::Follower { .. } => self.fetch(now, out),
+            Role::Prospective(_) | Role::Candidate(_) => self.ask_for_votes(now, out),
+            Role::Leader(_) => self.begin_epoch(now, out),
+            Role::Resigned { .. } => self.end_epoch(now, out),
+        }
+    }
+
+    /// One change of role because its time is up; false where there is none.
+    fn follow_deadline(&mut self, now: Instant, out: &mut Effects) -> bool {
+        match &self.role {
+            Role::Leader(leadership) => {
+                let due = leadership.has_lost_majority(now) || (self.is_stopping && self.voters.len() > 1);
+                if due {
+                    self.resign(now, out);
+                }
+                due
+            }
+            // A process that stops takes no new part.
+            _ if self.is_stopping => false,
+            Role::Unattached { until } | Role::Follower { until, .. } if *until <= now => {
+                self.stand(now, out);
+                true
+            }
+            Role::Prospective(election) if election.until() <= now => {
+                self.give_up_standing(now, out);
+                true
+            }
+            Role::Candidate(election) if election.until() <= now => {
+                self.stand(now, out);
+                true
+            }
+            Role::Resigned { until, .. } if *until <= now => {
+                self.detach(LeaderEpoch(self.disk.epoch.0 + 1), now, out);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The process is asked to stop. It may, once [`may_exit`](Self::may_exit) says so.
+    pub fn shut_down(&mut self, now: Instant, out: &mut Effects) {
+        if self.is_stopping {
+            return;
+        }
+        self.is_stopping = true;
+        out.set_timer(now + SHUTDOWN_TIMEOUT, Timer::ControlledShutdown);
+        self.poll(now, out);
+    }
+
+    /// Whether it was asked to stop and is not needed any more: somebody else leads, or it is alone
+    /// (`maybeCompleteShutdown`).
+    pub fn may_exit(&self) -> bool {
+        let somebody_leads = self.leader().is_some_and(|leader| leader != self.id);
+        self.is_stopping && (self.voters.len() == 1 || somebody_leads)
+    }
+
+    /// A voter or an observer asks something.
+    pub fn on_request(&mut self, now: Instant, from: Node, correlation_id: u32, request: &Request, out: &mut Effects) {
+        match request {
+            Request::QuorumFetch(fetch) => self.on_fetch(now, from, correlation_id, fetch, out),
+            Request::FetchSnapshot(fetch) => self.on_fetch_snapshot(now, from, correlation_id, fetch, out),
+            Request::Vote(vote) => {
+                let answer = self.on_vote(now, vote, out);
+                out.respond(from, correlation_id, Response::Vote(answer));
+            }
+            Request::BeginQuorumEpoch(begin) => {
+                let answer = self.on_begin_epoch(now, begin, out);
+                out.respond(from, correlation_id, Response::BeginQuorumEpoch(answer));
+            }
+            Request::EndQuorumEpoch(end) => {
+                let answer = self.on_end_epoch(now, end, out);
+                out.respond(from, correlation_id, Response::EndQuorumEpoch(answer));
+            }
+            Request::DescribeQuorum(_) => {
+                let answer = self.describe(now);
+                out.respond(from, correlation_id, Response::DescribeQuorum(answer));
+            }
+            _ => out.close_connection(from),
+        }
+    }
+
+    /// Whether a request is one of the quorum's own.
+    pub const fn answers(request: &Request) -> bool {
+        matches!(
+            request,
+            Request::QuorumFetch(_)
+                | Request::FetchSnapshot(_)
+                | Request::Vote(_)
+                | Request::BeginQuorumEpoch(_)
+                | Request::EndQuorumEpoch(_)
+                | Request::DescribeQuorum(_)
+        )
+    }
+
+    /// Another voter answered.
+    pub fn on_response(&mut self, now: Instant, correlation_id: u32, response: Response, out: &mut Effects) {
+        let Some((_, question)) = self.in_flight.complete(correlation_id) else { return };
+        if question.round != self.round {
+            return;
+        }
+        let from = question.to;
+        if !matches!(&response, Response::QuorumFetch(fetched) if fetched.error != ErrorCode::None) {
+            self.pauses.remove(&from);
+        }
+        match response {
+            Response::QuorumFetch(fetched) => self.on_fetched(now, from, fetched, out),
+            Response::FetchSnapshot(fetched) => self.on_snapshot(now, from, fetched, out),
+            Response::Vote(vote) => self.on_voted(now, from, &vote, out),
+            Response::BeginQuorumEpoch(answer) => {
+                self.learn(answer.error, answer.leader, answer.epoch, now, out);
+            }
+            Response::EndQuorumEpoch(answer) => {
+                if !self.learn(answer.error, answer.leader, answer.epoch, now, out)
+                    && let Role::Resigned { unacked, .. } = &mut self.role
+                {
+                    unacked.remove(&from);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The connection to a peer is gone.
+    pub fn on_disconnected(&mut self, now: Instant, peer: Node, out: &mut Effects) {
+        self.forget_held(peer, out);
+        for question in self.in_flight.disconnected(peer) {
+            self.on_lost(now, question);
+        }
+    }
+
+    /// On [`Timer::RequestTimeouts`].
+    pub fn on_request_timeouts(&mut self, now: Instant, out: &mut Effects) {
+        for (_, question) in self.in_flight.expired(now, out) {
+            self.on_lost(now, question);
+        }
+    }
+
+    fn on_lost(&mut self, now: Instant, question: Question) {
+        if question.round == self.round {
+            self.pause(now, question.to);
+        }
+    }
+
+    /// Leaves a voter alone for a while; longer, the more often it has not been of use.
+    fn pause(&mut self, now: Instant, voter: ControllerId) {
+        let failures = self.pauses.get(&voter).map_or(0, |pause| pause.failures);
+        let until = now + pause_after(failures);
+        self.pauses.insert(voter, Pause { failures: failures + 1, until });
+    }
+
+    /// Whether a voter may be asked now: it owes no answer, and is not left alone (`RequestManager.isReady`).
+    fn is_ready(&self, now: Instant, voter: ControllerId) -> bool {
+        self.pauses.get(&voter).is_none_or(|pause| pause.until <= now) && !self.owes_answer(voter)
+    }
+
+    fn owes_answer(&self, voter: ControllerId) -> bool {
+        self.in_flight.purposes().any(|(_, question)| question.round == self.round && question.to == voter)
+    }
+
+    fn has_question_under_way(&self) -> bool {
+        self.in_flight.purposes().any(|(_, question)| question.round == self.round)
+    }
+
+    fn ask(&mut self, now: Instant, to: ControllerId, request: Request, out: &mut Effects) {
+        let question = Question { round: self.round, to };
+        self.in_flight.send(now, Node::Controller(to), request, self.settings.request_timeout, question, out);
+    }
+
+    /// Asks each of these voters that can be asked, and comes back for the others.
+    fn ask_each(
+        &mut self,
+        now: Instant,
+        voters: impl IntoIterator<Item = ControllerId>,
+        request: impl Fn() -> Request,
+        out: &mut Effects,
+    ) {
+        let (ready, busy): (Vec<_>, Vec<_>) = voters.into_iter().partition(|voter| self.is_ready(now, *voter));
+        ready.into_iter().for_each(|voter| self.ask(now, voter, request(), out));
+        self.come_back_for(now, busy, out);
+    }
+
+    /// Sets the timer for the first of these voters that need not be left alone any more.
+    fn come_back_for(&self, now: Instant, voters: impl IntoIterator<Item = ControllerId>, out: &mut Effects) {
+        let pauses = voters.into_iter().filter_map(|voter| self.pauses.get(&voter)).map(|pause| pause.until);
+        if let Some(at) = pauses.filter(|until| *until > now).min() {
+            out.set_timer(at, Timer::QuorumFetch);
+        }
     }
 
     /// What survives the process.
@@ -134,6 +435,11 @@ impl Quorum {
 
     pub fn epoch(&self) -> LeaderEpoch {
         self.disk.epoch
+    }
+
+    /// Whom it voted for in this epoch.
+    pub fn voted(&self) -> Option<ControllerId> {
+        self.disk.voted
     }
 
     pub fn log(&self) -> &MetadataLog {
@@ -151,7 +457,7 @@ impl Quorum {
 
     /// Whether this voter leads and a record of its own epoch is committed: it knows everything committed before.
     pub fn is_established(&self) -> bool {
-        matches!(&self.role, Role::Leader(leadership) if self.high_watermark > leadership.epoch_start)
+        matches!(&self.role, Role::Leader(leadership) if self.high_watermark > leadership.epoch_start())
     }
 
     /// The leader, as far as this voter knows.
@@ -159,7 +465,8 @@ impl Quorum {
         match &self.role {
             Role::Leader(_) => Some(self.id),
             Role::Follower { leader, .. } => Some(*leader),
-            Role::Unattached | Role::Resigned { .. } => None,
+            Role::Prospective(election) => election.leader(),
+            Role::Unattached { .. } | Role::Candidate(_) | Role::Resigned { .. } => None,
         }
     }
 
@@ -174,269 +481,99 @@ impl Quorum {
         let batch = MetadataBatch { base_offset: self.next_offset(), epoch: self.disk.epoch, records: records.into() };
         let next_offset = batch.next_offset();
         if self.lingering.is_empty() {
-            out.set_timer(now + self.append_linger, Timer::AppendLinger);
+            out.set_timer(now + self.settings.append_linger, Timer::AppendLinger);
         }
         self.lingering.push(batch);
         next_offset
     }
 
-    /// On [`Timer::AppendLinger`], or before a clean stop: writes what has its offsets, and hands it to those who wait.
-    pub fn flush(&mut self, out: &mut Effects) {
-        for batch in std::mem::take(&mut self.lingering) {
-            self.disk.log.append(batch);
-        }
-        self.advance_high_watermark();
-        self.answer_held(out);
+    fn others(&self) -> BTreeSet<ControllerId> {
+        self.voters.iter().copied().filter(|voter| *voter != self.id).collect()
     }
 
-    /// Whether a majority of the voters, this one included, has fetched lately. A leader without one resigns.
-    pub fn check_quorum(&mut self, now: Instant, out: &mut Effects) {
-        let Role::Leader(leadership) = &self.role else { return };
-        let limit = self.fetch_timeout * 3 / 2;
-        let fetched = leadership.voters.values().filter(|voter| now.since(voter.last_fetch) <= limit).count();
-        if fetched < self.voters.len() / 2 {
-            self.resign(out);
+    fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+
+    /// Between one and two election timeouts, so that voters seldom stand at the same moment.
+    fn random_election_timeout(&mut self) -> Duration {
+        let base = self.settings.election_timeout;
+        base + Duration::micros(self.rng.between(0, base.as_micros().saturating_sub(1)))
+    }
+
+    /// Takes up a role: its timers are set, and nothing that was asked before is of interest any more.
+    fn become_role(&mut self, role: Role, now: Instant, out: &mut Effects) {
+        let (from, to) = (self.role.phase(), role.phase());
+        for timer in [Timer::Election, Timer::QuorumFetchTimeout, Timer::CheckQuorum, Timer::BeginQuorumEpoch] {
+            out.cancel_timer(timer);
+        }
+        self.leave_leadership(out);
+        self.role = role;
+        self.round = self.round.wrapping_add(1);
+        self.pauses.clear();
+        match &self.role {
+            Role::Unattached { until } | Role::Resigned { until, .. } => out.set_timer(*until, Timer::Election),
+            Role::Prospective(election) | Role::Candidate(election) => out.set_timer(election.until(), Timer::Election),
+            Role::Follower { until, .. } => out.set_timer(*until, Timer::QuorumFetchTimeout),
+            Role::Leader(leadership) => leadership.set_timers(now, out),
+        }
+        out.note(Fact::QuorumState { from, to, epoch: self.disk.epoch, leader: self.leader() });
+    }
+
+    /// No leader is known (any more) in this epoch (`transitionToUnattached`).
+    fn detach(&mut self, epoch: LeaderEpoch, now: Instant, out: &mut Effects) {
+        let until = match &self.role {
+            Role::Unattached { until } | Role::Resigned { until, .. } => *until,
+            Role::Candidate(election) => election.until(),
+            Role::Prospective(election) if !election.is_lost(self.voters.len()) => election.until(),
+            _ => now + self.random_election_timeout(),
+        };
+        if epoch > self.disk.epoch {
+            self.disk.voted = None;
+        }
+        (self.disk.epoch, self.disk.leader) = (epoch, None);
+        self.become_role(Role::Unattached { until }, now, out);
+    }
+
+    /// Somebody else leads in this epoch (`transitionToFollower`).
+    fn follow(&mut self, leader: ControllerId, epoch: LeaderEpoch, now: Instant, out: &mut Effects) {
+        if epoch > self.disk.epoch {
+            self.disk.voted = None;
+        }
+        (self.disk.epoch, self.disk.leader) = (epoch, Some(leader));
+        let until = now + self.settings.fetch_timeout;
+        self.become_role(Role::Follower { leader, until, has_fetched: false, snapshot: None }, now, out);
+    }
+
+    /// What a message tells of leader and epoch (`maybeTransition`).
+    fn hear_of(&mut self, leader: Option<ControllerId>, epoch: LeaderEpoch, now: Instant, out: &mut Effects) {
+        let leader = leader.filter(|leader| *leader != self.id);
+        match leader {
+            Some(leader) if epoch > self.disk.epoch => self.follow(leader, epoch, now, out),
+            None if epoch > self.disk.epoch => self.detach(epoch, now, out),
+            Some(leader) if epoch == self.disk.epoch && self.disk.leader.is_none() => {
+                self.follow(leader, epoch, now, out);
+            }
+            _ => {}
         }
     }
 
-    /// A voter or an observer fetches.
-    pub fn on_fetch(
+    /// What a response tells of leader and epoch. True where that was all it was good for
+    /// (`maybeHandleCommonResponse`).
+    fn learn(
         &mut self,
-        now: Instant,
-        from: Node,
-        correlation_id: u32,
-        request: &QuorumFetchRequest,
-        out: &mut Effects,
-    ) {
-        self.note_contact(now, from, out);
-        if let Some(error) = self.fetch_error(request) {
-            return self.respond(from, correlation_id, error, None, Vec::new(), out);
-        }
-        if let Some(diverging) = self.divergence(request) {
-            return self.respond(from, correlation_id, ErrorCode::None, Some(diverging), Vec::new(), out);
-        }
-        self.note_progress(now, from, request.fetch_offset);
-        let Role::Leader(leadership) = &mut self.role else { return };
-        leadership.held.insert(from, HeldFetch { correlation_id, fetch_offset: request.fetch_offset });
-        out.set_timer(now + request.max_wait, Timer::QuorumFetchWait { replica: from });
-        self.advance_high_watermark();
-        self.answer_held(out);
-    }
-
-    /// On [`Timer::QuorumFetchWait`]: answers with what there is.
-    pub fn end_wait(&mut self, replica: Node, out: &mut Effects) {
-        let Role::Leader(leadership) = &mut self.role else { return };
-        if let Some(held) = leadership.held.remove(&replica) {
-            self.answer(replica, held, out);
-        }
-    }
-
-    /// On [`Timer::QuorumFetch`]: asks again, if nothing is under way.
-    pub fn retry_fetch(&mut self, now: Instant, out: &mut Effects) {
-        if !self.is_first_voter() && self.in_flight.purposes().next().is_none() {
-            self.fetch(now, out);
-        }
-    }
-
-    /// The leader answered, or whoever was taken for it.
-    pub fn on_response(&mut self, now: Instant, correlation_id: u32, response: QuorumFetchResponse, out: &mut Effects) {
-        if self.in_flight.complete(correlation_id).is_none() || self.is_first_voter() {
-            return;
-        }
-        let newer_epoch = response.epoch > self.disk.epoch;
-        self.disk.epoch = self.disk.epoch.max(response.epoch);
-        if response.error != ErrorCode::None {
-            // The epoch was news: the next fetch will be welcome.
-            return if newer_epoch { self.fetch(now, out) } else { self.fetch_failed(now, out) };
-        }
-        self.backoff = QuorumBackoff::default();
-        self.role = Role::Follower { leader: self.voters[0], last_fetch: now };
-        if let Some((_, end)) = response.diverging_epoch {
-            self.disk.log.truncate(end.min(self.disk.log.end()));
-        }
-        response.batches.into_iter().for_each(|batch| self.disk.log.append(batch));
-        self.high_watermark = self.high_watermark.max(response.high_watermark.min(self.disk.log.end()));
-        self.fetch(now, out);
-    }
-
-    /// The connection to a peer is gone.
-    pub fn on_disconnected(&mut self, now: Instant, peer: Node, out: &mut Effects) {
-        if let Role::Leader(leadership) = &mut self.role
-            && leadership.held.remove(&peer).is_some()
-        {
-            out.cancel_timer(Timer::QuorumFetchWait { replica: peer });
-        }
-        if !self.in_flight.disconnected(peer).is_empty() {
-            self.fetch_failed(now, out);
-        }
-    }
-
-    /// On [`Timer::RequestTimeouts`].
-    pub fn on_request_timeouts(&mut self, now: Instant, out: &mut Effects) {
-        if !self.in_flight.expired(now, out).is_empty() {
-            self.fetch_failed(now, out);
-        }
-    }
-
-    fn is_first_voter(&self) -> bool {
-        self.voters.first() == Some(&self.id)
-    }
-
-    /// Takes a new epoch and writes its first record.
-    fn lead(&mut self, now: Instant, out: &mut Effects) {
-        self.disk.epoch = LeaderEpoch(self.disk.epoch.0 + 1);
-        let others = self.voters.iter().filter(|voter| **voter != self.id);
-        let unknown = VoterProgress { log_end: -1, last_fetch: now, told: -1 };
-        self.role = Role::Leader(Leadership {
-            epoch_start: self.disk.log.end(),
-            voters: others.map(|voter| (*voter, unknown)).collect(),
-            held: BTreeMap::new(),
-        });
-        self.disk.log.append(MetadataBatch {
-            base_offset: self.disk.log.end(),
-            epoch: self.disk.epoch,
-            records: [MetadataRecord::LeaderChange { leader: self.id }].into(),
-        });
-        self.advance_high_watermark();
-        self.answer_held(out);
-    }
-
-    fn resign(&mut self, out: &mut Effects) {
-        self.flush(out);
-        out.cancel_timer(Timer::AppendLinger);
-        let resigned = Role::Resigned { contacts: BTreeMap::new() };
-        let Role::Leader(leadership) = std::mem::replace(&mut self.role, resigned) else { return };
-        for (replica, held) in leadership.held {
-            out.cancel_timer(Timer::QuorumFetchWait { replica });
-            self.respond(replica, held.correlation_id, ErrorCode::NotLeaderOrFollower, None, Vec::new(), out);
-        }
-    }
-
-    /// A resigned leader leads again when a majority asks it to.
-    fn note_contact(&mut self, now: Instant, from: Node, out: &mut Effects) {
-        let Node::Controller(voter) = from else { return };
-        let Role::Resigned { contacts } = &mut self.role else { return };
-        contacts.insert(voter, now);
-        let lately = contacts.values().filter(|contact| now.since(**contact) <= self.fetch_timeout).count();
-        if lately >= self.voters.len() / 2 {
-            self.lead(now, out);
-        }
-    }
-
-    fn fetch_error(&self, request: &QuorumFetchRequest) -> Option<ErrorCode> {
-        if request.epoch < self.disk.epoch {
-            Some(ErrorCode::FencedLeaderEpoch)
-        } else if request.epoch > self.disk.epoch {
-            Some(ErrorCode::UnknownLeaderEpoch)
-        } else if !self.is_leader() {
-            Some(ErrorCode::NotLeaderOrFollower)
-        } else {
-            None
-        }
-    }
-
-    /// Where the replica's log leaves ours, if it does.
-    fn divergence(&self, request: &QuorumFetchRequest) -> Option<(LeaderEpoch, Offset)> {
-        let last = request.last_fetched_epoch?;
-        let (epoch, end) = self.disk.log.end_of_epoch(last);
-        (epoch < last || end < request.fetch_offset).then_some((epoch, end))
-    }
-
-    fn note_progress(&mut self, now: Instant, from: Node, fetch_offset: Offset) {
-        let (Role::Leader(leadership), Node::Controller(voter)) = (&mut self.role, from) else { return };
-        if let Some(progress) = leadership.voters.get_mut(&voter) {
-            progress.log_end = fetch_offset;
-            progress.last_fetch = now;
-        }
-    }
-
-    /// Raises the high watermark to what a majority holds, once that reaches into this epoch. It never falls.
-    fn advance_high_watermark(&mut self) {
-        let Role::Leader(leadership) = &self.role else { return };
-        let mut ends: Vec<Offset> = leadership.voters.values().map(|voter| voter.log_end).collect();
-        ends.push(self.disk.log.end());
-        ends.sort_unstable_by(|a, b| b.cmp(a));
-        let reached = ends[ends.len() / 2];
-        if reached > leadership.epoch_start {
-            self.high_watermark = self.high_watermark.max(reached);
-        }
-    }
-
-    /// Answers every held fetch that has something to bring.
-    fn answer_held(&mut self, out: &mut Effects) {
-        let (log_end, high_watermark) = (self.disk.log.end(), self.high_watermark);
-        let Role::Leader(leadership) = &mut self.role else { return };
-        let mut due = Vec::new();
-        leadership.held.retain(|replica, held| {
-            let news = match replica {
-                Node::Controller(voter) => {
-                    let told = leadership.voters.get(voter).map_or(-1, |progress| progress.told);
-                    log_end > held.fetch_offset || high_watermark > told
-                }
-                _ => high_watermark > held.fetch_offset,
-            };
-            if news {
-                due.push((*replica, *held));
-            }
-            !news
-        });
-        for (replica, held) in due {
-            out.cancel_timer(Timer::QuorumFetchWait { replica });
-            self.answer(replica, held, out);
-        }
-    }
-
-    fn answer(&mut self, replica: Node, held: HeldFetch, out: &mut Effects) {
-        let Role::Leader(leadership) = &mut self.role else { return };
-        let mut to = self.high_watermark;
-        if let Node::Controller(voter) = replica {
-            to = self.disk.log.end();
-            if let Some(progress) = leadership.voters.get_mut(&voter) {
-                progress.told = self.high_watermark;
-            }
-        }
-        let batches = self.disk.log.read(held.fetch_offset, to);
-        self.respond(replica, held.correlation_id, ErrorCode::None, None, batches, out);
-    }
-
-    fn respond(
-        &self,
-        to: Node,
-        correlation_id: u32,
         error: ErrorCode,
-        diverging_epoch: Option<(LeaderEpoch, Offset)>,
-        batches: Vec<MetadataBatch>,
+        leader: Option<ControllerId>,
+        epoch: LeaderEpoch,
+        now: Instant,
         out: &mut Effects,
-    ) {
-        let response = QuorumFetchResponse {
-            error,
-            leader: self.leader(),
-            epoch: self.disk.epoch,
-            high_watermark: self.high_watermark,
-            diverging_epoch,
-            batches,
-        };
-        out.respond(to, correlation_id, Response::QuorumFetch(response));
-    }
-
-    fn fetch(&mut self, now: Instant, out: &mut Effects) {
-        let request = QuorumFetchRequest {
-            replica: Node::Controller(self.id),
-            epoch: self.disk.epoch,
-            fetch_offset: self.disk.log.end(),
-            last_fetched_epoch: self.disk.log.last_epoch(),
-            max_wait: FETCH_MAX_WAIT,
-        };
-        let leader = Node::Controller(self.voters[0]);
-        self.in_flight.send(now, leader, Request::QuorumFetch(request), self.request_timeout, (), out);
-    }
-
-    fn fetch_failed(&mut self, now: Instant, out: &mut Effects) {
-        if let Role::Follower { last_fetch, .. } = self.role
-            && now.since(last_fetch) >= self.fetch_timeout
-        {
-            self.role = Role::Unattached;
+    ) -> bool {
+        if epoch < self.disk.epoch || error == ErrorCode::UnknownLeaderEpoch {
+            return true;
         }
-        out.set_timer(now + self.backoff.next_pause(), Timer::QuorumFetch);
+        let is_news = epoch > self.disk.epoch;
+        self.hear_of(leader, epoch, now, out);
+        // Who just learned of its epoch's leader can use a good answer all the same.
+        is_news || error != ErrorCode::None
     }
 }

@@ -28,6 +28,11 @@ pub const BATCH_OVERHEAD: u32 = 61;
 /// Bytes before those that `batchLength` counts (`LOG_OVERHEAD`).
 pub const LOG_OVERHEAD: u32 = 12;
 
+/// What a batch without idempotence carries in place of an id, an epoch and a sequence.
+pub const NO_PRODUCER_ID: i64 = -1;
+pub const NO_PRODUCER_EPOCH: i16 = -1;
+pub const NO_SEQUENCE: i32 = -1;
+
 /// The only version of the layout.
 const MAGIC: u8 = 2;
 
@@ -90,6 +95,19 @@ impl Batch {
     /// The offset after the last record.
     pub fn next_offset(&self) -> Offset {
         self.last_offset() + 1
+    }
+
+    /// Whether an idempotent producer sent it, or the marker ends a transaction.
+    pub fn has_producer_id(&self) -> bool {
+        self.producer_id > NO_PRODUCER_ID
+    }
+
+    /// Sequence of the last record; -1 without idempotence, and for markers.
+    pub fn last_sequence(&self) -> i32 {
+        if self.base_sequence == NO_SEQUENCE {
+            return NO_SEQUENCE;
+        }
+        sequence_after(self.base_sequence, self.last_offset_delta)
     }
 
     /// How the records are compressed; `None` where the attributes name no codec that Kafka has.
@@ -198,7 +216,7 @@ impl Batch {
     }
 
     /// The same batch with the CRC of what it holds now.
-    fn sealed(mut self) -> Self {
+    pub fn sealed(mut self) -> Self {
         self.crc = self.computed_crc();
         self
     }
@@ -221,6 +239,18 @@ impl Batch {
 /// The CRC-32C (Castagnoli) of these pieces, one behind the other (`Crc32C`).
 pub fn checksum(pieces: &[&[u8]]) -> u32 {
     pieces.iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece))
+}
+
+/// The sequence so many records after `sequence`: 0 follows 2^31-1 (`DefaultRecordBatch.incrementSequence`).
+pub const fn sequence_after(sequence: i32, records: i32) -> i32 {
+    let sum = sequence as i64 + records as i64;
+    if sum > i32::MAX as i64 { (sum - i32::MAX as i64 - 1) as i32 } else { sum as i32 }
+}
+
+/// The sequence so many records before `sequence` (`decrementSequence`).
+pub const fn sequence_before(sequence: i32, records: i32) -> i32 {
+    let difference = sequence as i64 - records as i64;
+    if difference < 0 { (difference + i32::MAX as i64 + 1) as i32 } else { difference as i32 }
 }
 
 /// The number of a codec in the attributes (`CompressionType.id`).

@@ -10,7 +10,9 @@
 //! follower's last record; the leader answers with the place where the logs part, and the follower cuts its log there
 //! (KIP-101, KIP-279, KIP-595).
 //!
-//! What we leave out: transactions (the last stable offset is the high watermark), log directories.
+//! What the log tells of its producers is kept beside it ([`ProducerState`]).
+//!
+//! What we leave out: log directories.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -23,6 +25,8 @@ use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Top
 use super::log::Log;
 use super::message::CurrentLeader;
 use super::metadata::PartitionRegistration;
+use super::mistakes::Mistake;
+use super::producer_state::{AppendOrigin, ProducerState};
 use super::record::Batch;
 use crate::time::{Duration, Instant};
 
@@ -31,6 +35,7 @@ use crate::time::{Duration, Instant};
 pub struct Replica {
     partition: TopicPartition,
     log: Log,
+    producers: ProducerState,
     high_watermark: Offset,
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
@@ -64,6 +69,8 @@ pub struct Leadership {
 pub struct FollowerState {
     /// The offset it last asked for; `None` until it has fetched from this leader.
     pub log_end: Option<Offset>,
+    /// Its log start, as that fetch told.
+    log_start: Offset,
     /// Its broker epoch in that fetch.
     pub broker_epoch: Option<BrokerEpoch>,
     last_fetch: Option<Instant>,
@@ -77,6 +84,21 @@ impl FollowerState {
     /// Whether it has everything, or had at some moment of the last `lag_time_max` (`replica.lag.time.max.ms`).
     pub fn is_caught_up(&self, now: Instant, leader_end: Offset, lag_time_max: Duration) -> bool {
         self.log_end == Some(leader_end) || self.last_caught_up.is_some_and(|at| now.since(at) <= lag_time_max)
+    }
+
+    /// Whether its log has that offset, or ends there.
+    pub fn covers(&self, offset: Offset) -> bool {
+        self.log_end.is_some_and(|end| (self.log_start..=end).contains(&offset))
+    }
+
+    /// A leader's new epoch (`Replica.resetReplicaState`). A broker that led before knows what it knew; the clock of the
+    /// lag begins anew for members of the ISR, or the first check would throw them out.
+    fn begin_epoch(&self, now: Instant, leader_end: Offset, led_before: bool, in_isr: bool) -> Self {
+        let last_caught_up = in_isr.then_some(now);
+        if !led_before {
+            return Self { last_caught_up, ..Self::default() };
+        }
+        Self { last_caught_up, last_fetch: last_caught_up, last_fetch_leader_end: leader_end, ..*self }
     }
 }
 
@@ -119,6 +141,7 @@ impl Replica {
         let high_watermark = checkpointed_high_watermark.clamp(log.start(), log.end());
         Self {
             partition,
+            producers: ProducerState::of_log(log.batches(), high_watermark),
             log,
             high_watermark,
             leader_epoch: LeaderEpoch(-1),
@@ -137,6 +160,11 @@ impl Replica {
         &self.log
     }
 
+    /// The log, for what happens to it as a file: flushing, retention.
+    pub fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
     /// What survives the process: the log.
     pub fn into_log(self) -> Log {
         self.log
@@ -146,9 +174,24 @@ impl Replica {
         self.high_watermark
     }
 
-    /// The end of what a read_committed consumer may see.
+    /// The end of what a read_committed consumer may see: no further than the first open transaction.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        self.producers.first_unstable_offset().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// What is known of the producers that wrote here.
+    pub fn producers(&self) -> &ProducerState {
+        &self.producers
+    }
+
+    /// After a clean stop: what the snapshot written then would give back.
+    pub fn reload_producers(&mut self, now: Instant, expiration: Duration) {
+        self.producers.reload(self.log.start()..self.log.end(), now.timestamp_ms(), expiration);
+    }
+
+    /// Forgets producers that have been silent for `producer.id.expiration.ms`.
+    pub fn expire_producers(&mut self, now: Instant, expiration: Duration) {
+        self.producers.remove_expired(now.timestamp_ms(), expiration);
     }
 
     pub fn leader_epoch(&self) -> LeaderEpoch {
@@ -208,7 +251,7 @@ impl Replica {
             if new_epoch {
                 self.become_leader(now, me, registration, out);
             } else {
-                self.confirm_isr(now, registration, out);
+                self.confirm_isr(registration, out);
             }
         } else if new_epoch || self.is_leader() {
             self.role = Role::Follower(registration.leader);
@@ -217,21 +260,24 @@ impl Replica {
                 epoch: self.leader_epoch,
                 leader: registration.leader,
             });
+            if self.config.makes(Mistake::TruncationToHighWatermark) && registration.leader.is_some() {
+                self.truncate(self.high_watermark, out);
+            }
         }
     }
 
-    /// The epoch begins at the log end. Nothing is known of the followers, so the high watermark waits until each in
-    /// the ISR has fetched once; ISR members count as caught up now, or the first check would throw them out.
+    /// The epoch begins at the log end. A broker that did not lead before knows nothing of the followers, so the high
+    /// watermark waits until each in the ISR has fetched once.
     fn become_leader(&mut self, now: Instant, me: BrokerId, registration: &PartitionRegistration, out: &mut Effects) {
         self.log.begin_epoch(self.leader_epoch);
+        let end = self.log.end();
+        let known = self.leadership().map(|leadership| &leadership.followers);
+        let state_of = |id: &BrokerId| known.and_then(|known| known.get(id)).copied().unwrap_or_default();
         let followers = registration
             .replicas
             .iter()
             .filter(|id| **id != me)
-            .map(|id| {
-                let last_caught_up = registration.isr.contains(id).then_some(now);
-                (*id, FollowerState { last_caught_up, ..FollowerState::default() })
-            })
+            .map(|id| (*id, state_of(id).begin_epoch(now, end, known.is_some(), registration.isr.contains(id))))
             .collect();
         self.role = Role::Leader(Leadership {
             isr: registration.isr.clone(),
@@ -243,7 +289,7 @@ impl Replica {
     }
 
     /// The controller's ISR, by the metadata log or in answer to a proposal, replaces whatever was proposed.
-    fn confirm_isr(&mut self, now: Instant, registration: &PartitionRegistration, out: &mut Effects) {
+    fn confirm_isr(&mut self, registration: &PartitionRegistration, out: &mut Effects) {
         let partition = self.partition;
         let Some(leadership) = self.leadership_mut() else { return };
         leadership.proposed = None;
@@ -255,20 +301,28 @@ impl Replica {
         if let Some(leader) = registration.leader {
             leadership.followers.remove(&leader);
         }
-        for id in registration.isr.iter().filter(|id| !leadership.isr.contains(id)) {
-            if let Some(follower) = leadership.followers.get_mut(id) {
-                follower.last_caught_up = follower.last_caught_up.max(Some(now));
-            }
-        }
         if leadership.isr != registration.isr {
             leadership.isr.clone_from(&registration.isr);
             out.note(Fact::IsrCommitted { partition, isr: registration.isr.clone() });
         }
     }
 
-    /// Appends a client's batch (`Partition.appendRecordsToLeader`). Returns its first offset.
+    /// Appends a client's batch (`Partition.appendRecordsToLeader`). Returns its first offset; that of a batch which is
+    /// here already is the one it got then.
     pub fn append_as_leader(
         &mut self,
+        now: Instant,
+        batch: Batch,
+        require_min_isr: bool,
+        out: &mut Effects,
+    ) -> Result<Offset, ErrorCode> {
+        self.append_from(AppendOrigin::Client, now, batch, require_min_isr, out)
+    }
+
+    /// Appends what a client or a transaction coordinator sent.
+    pub fn append_from(
+        &mut self,
+        origin: AppendOrigin,
         now: Instant,
         mut batch: Batch,
         require_min_isr: bool,
@@ -276,6 +330,7 @@ impl Replica {
     ) -> Result<Offset, ErrorCode> {
         let effective_min_isr = self.effective_min_isr();
         let Role::Leader(leadership) = &self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let require_min_isr = require_min_isr && !self.config.makes(Mistake::MinIsrIgnored);
         if require_min_isr && (leadership.isr.len() as u64) < u64::from(effective_min_isr) {
             return Err(ErrorCode::NotEnoughReplicas);
         }
@@ -285,11 +340,22 @@ impl Replica {
         if !batch.crc_is_valid() {
             return Err(ErrorCode::CorruptMessage);
         }
+        if batch.is_control() && origin == AppendOrigin::Client {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        if batch.has_producer_id()
+            && let Some(base_offset) = self.check_producer(origin, &batch, out)?
+        {
+            return Ok(base_offset);
+        }
         if self.config.timestamp_type == TimestampType::LogAppendTime {
             batch = batch.with_log_append_time(now.timestamp_ms());
         }
         let (count, bytes, origin) = (batch.record_count as u32, batch.size() as u32, batch.origin);
         let base_offset = self.log.append_as_leader(batch, self.leader_epoch);
+        if let Some(batch) = self.log.batches().next_back() {
+            self.producers.append(batch);
+        }
         out.note(Fact::Appended {
             partition: self.partition,
             base_offset,
@@ -302,8 +368,38 @@ impl Replica {
         Ok(base_offset)
     }
 
+    /// Holds a batch against what is known of its producer (`UnifiedLog.analyzeAndValidateProducerState`). `Some` is the
+    /// first offset of a batch that is in the log already.
+    fn check_producer(
+        &self,
+        origin: AppendOrigin,
+        batch: &Batch,
+        out: &mut Effects,
+    ) -> Result<Option<Offset>, ErrorCode> {
+        let partition = self.partition;
+        if origin == AppendOrigin::Client
+            && let Some(known) = self.producers.find_duplicate(batch)
+        {
+            let base_offset = known.first_offset();
+            out.note(Fact::DuplicateBatch { partition, base_offset, origin: batch.origin });
+            return Ok(Some(base_offset));
+        }
+        self.producers.check(batch, origin).map(|()| None).map_err(|refusal| {
+            let (producer_id, found) = (batch.producer_id, batch.base_sequence);
+            let (expected, error) = (refusal.expected, refusal.error);
+            out.note(Fact::SequenceRefused { partition, producer_id, expected, found, error });
+            error
+        })
+    }
+
     /// Checks a request's leader epoch, then that this replica leads.
     pub fn check_epoch(&self, requested: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+        self.compare_epoch(requested)?;
+        if self.is_leader() { Ok(()) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+
+    /// Checks a request's leader epoch.
+    pub fn compare_epoch(&self, requested: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         if let Some(requested) = requested {
             if requested < self.leader_epoch {
                 return Err(ErrorCode::FencedLeaderEpoch);
@@ -312,7 +408,7 @@ impl Replica {
                 return Err(ErrorCode::UnknownLeaderEpoch);
             }
         }
-        if self.is_leader() { Ok(()) } else { Err(ErrorCode::NotLeaderOrFollower) }
+        Ok(())
     }
 
     /// Who leads, as an error answer tells the client (KIP-951).
@@ -321,16 +417,22 @@ impl Replica {
         leader.map(|leader| (leader, self.leader_epoch))
     }
 
-    /// Where a follower's log leaves this one, if it does: its last record's epoch ends earlier here, or was never here.
-    pub fn diverging_epoch(
+    /// Places a fetch in this log (`Partition.readRecords`). Where it tells the epoch of the last record before the offset,
+    /// and that epoch ends earlier here or was never here, the logs part: the answer is where.
+    pub fn place(
         &self,
-        last_fetched: LeaderEpoch,
+        last_fetched: Option<LeaderEpoch>,
         fetch_offset: Offset,
     ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
-        let Some((epoch, end)) = self.log.epochs().end_offset_for(Some(last_fetched), self.log.end()) else {
-            return Err(ErrorCode::OffsetOutOfRange);
-        };
-        Ok((epoch < last_fetched || end < fetch_offset).then_some((epoch, end)))
+        let (start, end) = (self.log.start(), self.log.end());
+        let told = last_fetched.filter(|_| !self.config.makes(Mistake::DivergenceIgnored));
+        if let Some(last_fetched) = told {
+            let known = self.log.epochs().end_offset_for(Some(last_fetched), end).ok_or(ErrorCode::OffsetOutOfRange)?;
+            if fetch_offset >= start && (known.0 < last_fetched || known.1 < fetch_offset) {
+                return Ok(Some(known));
+            }
+        }
+        if (start..=end).contains(&fetch_offset) { Ok(None) } else { Err(ErrorCode::OffsetOutOfRange) }
     }
 
     /// Takes note of a follower's fetch. Returns whether its log end moved.
@@ -340,8 +442,11 @@ impl Replica {
         follower: BrokerId,
         epoch: BrokerEpoch,
         fetch_offset: Offset,
+        log_start: Offset,
     ) -> bool {
         let leader_end = self.log.end();
+        let received = self.config.makes(Mistake::SentCountsAsReceived);
+        let fetch_offset = if received { leader_end } else { fetch_offset };
         let Some(state) = self.leadership_mut().and_then(|leadership| leadership.followers.get_mut(&follower)) else {
             return false;
         };
@@ -354,6 +459,7 @@ impl Replica {
         state.last_fetch_leader_end = state.last_fetch_leader_end.max(leader_end);
         state.last_fetch = Some(now);
         state.broker_epoch = Some(epoch);
+        state.log_start = log_start;
         let before = state.log_end.replace(fetch_offset);
         before != state.log_end
     }
@@ -373,8 +479,14 @@ impl Replica {
         if leader_end <= self.high_watermark {
             return false;
         }
+        let without_isr = self.config.makes(Mistake::HighWatermarkWithoutIsr);
+        let fastest = leadership.followers.values().filter_map(|state| state.log_end).max();
         let votes = leadership.followers.iter().map(|(id, state)| WatermarkVote {
-            log_end: state.log_end.unwrap_or(-1),
+            log_end: match fastest {
+                Some(fastest) if without_isr => fastest,
+                _ if self.config.makes(Mistake::HighWatermarkIsLogEnd) => leader_end,
+                _ => state.log_end.unwrap_or(-1),
+            },
             in_maximal_isr: leadership.is_in_maximal_isr(*id),
             caught_up: state.is_caught_up(now, leader_end, lag_time_max),
             isr_eligible: is_eligible(*id, state),
@@ -383,12 +495,13 @@ impl Replica {
             self.high_watermark,
             leader_end,
             leadership.isr.len(),
-            self.effective_min_isr(),
+            if self.config.makes(Mistake::MinIsrIgnored) { 0 } else { self.effective_min_isr() },
             votes,
         ) else {
             return false;
         };
         let from = mem::replace(&mut self.high_watermark, to);
+        self.producers.high_watermark_moved(to);
         out.note(Fact::HighWatermark { partition: self.partition, from, to, leader: true });
         true
     }
@@ -403,10 +516,10 @@ impl Replica {
         let leadership = self.leadership()?;
         let state = leadership.followers.get(&follower)?;
         let end = state.log_end?;
+        let lags = end < self.high_watermark || end < leadership.epoch_start;
         if leadership.proposed.is_some()
             || leadership.isr.contains(&follower)
-            || end < self.high_watermark
-            || end < leadership.epoch_start
+            || (lags && !self.config.makes(Mistake::IsrExpansionWithoutCatchingUp))
             || !is_eligible(follower, state)
         {
             return None;
@@ -437,7 +550,11 @@ impl Replica {
 
     /// Remembers an ISR that is being asked for: no other is until the answer is here.
     pub fn propose_isr(&mut self, isr: Vec<BrokerId>) {
+        let at_once = self.config.makes(Mistake::IsrShrinkBeforeCommit);
         if let Some(leadership) = self.leadership_mut() {
+            if at_once && isr.len() < leadership.isr.len() {
+                leadership.isr.clone_from(&isr);
+            }
             leadership.proposed = Some(isr);
         }
     }
@@ -450,14 +567,7 @@ impl Replica {
     }
 
     /// The controller's answer to a proposal. An older answer than what is known changes nothing.
-    pub fn accept_isr(
-        &mut self,
-        now: Instant,
-        me: BrokerId,
-        isr: Vec<BrokerId>,
-        epoch: PartitionEpoch,
-        out: &mut Effects,
-    ) {
+    pub fn accept_isr(&mut self, me: BrokerId, isr: Vec<BrokerId>, epoch: PartitionEpoch, out: &mut Effects) {
         if epoch < self.partition_epoch {
             return;
         }
@@ -468,7 +578,7 @@ impl Replica {
             leader: Some(me),
             ..PartitionRegistration::default()
         };
-        self.confirm_isr(now, &registration, out);
+        self.confirm_isr(&registration, out);
     }
 
     /// Appends what the leader sent and follows its high watermark (`ReplicaFetcherThread.processPartitionData`).
@@ -489,6 +599,7 @@ impl Replica {
                 leader: false,
                 origin: batch.origin,
             });
+            self.producers.append(&batch);
             self.log.append_as_follower(batch);
         }
         let to = leader_high_watermark.min(self.log.end()).max(self.log.start());
@@ -497,6 +608,7 @@ impl Replica {
 
     fn set_follower_high_watermark(&mut self, to: Offset, out: &mut Effects) {
         let from = mem::replace(&mut self.high_watermark, to);
+        self.producers.high_watermark_moved(to);
         if from != to {
             out.note(Fact::HighWatermark { partition: self.partition, from, to, leader: false });
         }
@@ -519,6 +631,7 @@ impl Replica {
     pub fn truncate_fully_and_start_at(&mut self, start: Offset, out: &mut Effects) {
         let from = self.log.end();
         self.log.truncate_fully_and_start_at(start);
+        self.producers = ProducerState::default();
         out.note(Fact::Truncated { partition: self.partition, from, to: start });
         self.set_follower_high_watermark(start, out);
     }
@@ -528,10 +641,22 @@ impl Replica {
         let from = self.log.end();
         let end = self.log.truncate_to(to);
         if end < from {
+            self.reread_producers(end);
             out.note(Fact::Truncated { partition: self.partition, from, to: end });
         }
         if self.high_watermark > end {
             self.set_follower_high_watermark(end, out);
+        }
+    }
+}
+
+impl Replica {
+    /// What the records that were cut off told is forgotten; what those producers wrote before is read again.
+    fn reread_producers(&mut self, end: Offset) {
+        let cut = self.producers.truncate(end);
+        if !cut.is_empty() {
+            let theirs = self.log.batches().filter(|batch| cut.contains(&batch.producer_id));
+            theirs.for_each(|batch| self.producers.append(batch));
         }
     }
 }

@@ -7,11 +7,18 @@
 
 pub mod command;
 
+mod configs;
 mod consume;
+mod elect;
+mod get_offsets;
 mod groups;
+mod json;
+mod log_dirs;
 mod options;
 mod print;
 mod produce;
+mod quorum;
+mod reassign;
 mod topics;
 
 pub use command::ToolCommand;
@@ -96,9 +103,15 @@ enum Verdict {
 #[derive(Clone, Debug)]
 enum Talk {
     Topics(topics::Talk),
+    Configs(configs::Talk),
+    Elect(elect::Talk),
+    Reassign(reassign::Talk),
     Groups(groups::Talk),
+    LogDirs(log_dirs::Talk),
+    GetOffsets(get_offsets::Talk),
     Produce(produce::Talk),
     Consume(consume::Talk),
+    Quorum(quorum::Talk),
     Print(String),
 }
 
@@ -106,10 +119,17 @@ impl Talk {
     fn new(job: &Job) -> Self {
         match job {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
-            Job::Configs(job) => Self::Topics(topics::Talk::configs(job.clone())),
+            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone())),
+            Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
+            Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
+            Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
+            // Who runs the machine has read the files; there is nobody to ask.
+            Job::DumpLog(_) => Self::Print(String::new()),
             Job::Produce(job) => Self::Produce(produce::Talk::new(job.clone())),
             Job::Consume(job) => Self::Consume(consume::Talk::new(job.clone())),
+            Job::Quorum(job) => Self::Quorum(quorum::Talk::new(*job)),
             Job::Print(text) => Self::Print(text.clone()),
         }
     }
@@ -117,9 +137,15 @@ impl Talk {
     fn next(&mut self, now: Instant, paper: &mut Paper, rng: &mut Rng) -> Next {
         match self {
             Self::Topics(talk) => talk.next(paper),
+            Self::Configs(talk) => talk.next(),
+            Self::Elect(talk) => talk.next(),
+            Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(paper),
+            Self::LogDirs(talk) => talk.next(paper),
+            Self::GetOffsets(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
             Self::Consume(talk) => talk.next(now, paper),
+            Self::Quorum(talk) => talk.next(),
             Self::Print(text) => {
                 paper.text.push_str(text);
                 Next::Finish
@@ -130,9 +156,15 @@ impl Talk {
     fn answer(&mut self, now: Instant, from: BrokerId, response: Response, paper: &mut Paper) -> Verdict {
         match self {
             Self::Topics(talk) => talk.answer(response, paper),
+            Self::Configs(talk) => talk.answer(response, paper),
+            Self::Elect(talk) => talk.answer(response, paper),
+            Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::LogDirs(talk) => talk.answer(from, response, paper),
+            Self::GetOffsets(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
             Self::Consume(talk) => talk.answer(now, response, paper),
+            Self::Quorum(talk) => talk.answer(now, response, paper),
             Self::Print(_) => Verdict::GoOn,
         }
     }
@@ -143,16 +175,29 @@ impl Talk {
             Self::Groups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
-            Self::Topics(_) | Self::Print(_) => {}
+            Self::GetOffsets(talk) => talk.no_answer(),
+            Self::Topics(_)
+            | Self::Configs(_)
+            | Self::Elect(_)
+            | Self::Reassign(_)
+            | Self::LogDirs(_)
+            | Self::Quorum(_)
+            | Self::Print(_) => {}
         }
     }
 
     fn give_up(&mut self, paper: &mut Paper) {
         match self {
             Self::Topics(talk) => talk.give_up(paper),
+            Self::Configs(talk) => talk.give_up(paper),
+            Self::Elect(talk) => talk.give_up(paper),
+            Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::LogDirs(talk) => talk.give_up(paper),
+            Self::GetOffsets(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
             Self::Consume(talk) => talk.give_up(paper),
+            Self::Quorum(talk) => talk.give_up(paper),
             Self::Print(_) => {}
         }
     }

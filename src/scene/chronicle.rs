@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::events::{self, Event};
+use super::footprints::Footprints;
 use super::series::Series;
 use super::why::{self, Reason};
 use crate::sim::trace::{Names, Stamped};
@@ -13,6 +14,7 @@ use crate::time::Instant;
 pub struct Chronicle {
     events: Vec<Event>,
     series: Series,
+    footprints: Footprints,
     recent: VecDeque<Stamped>,
     last: u64,
     known: Instant,
@@ -32,6 +34,7 @@ impl Chronicle {
         self.last = stamped.id;
         self.known = self.known.max(stamped.at);
         self.series.enter(&stamped, names);
+        self.footprints.enter(&stamped);
         if let Some(event) = events::event(&stamped, names) {
             if self.events.len() >= EVENTS {
                 self.events.drain(..EVENTS / 10);
@@ -54,6 +57,7 @@ impl Chronicle {
         self.recent.retain(|fact| fact.id <= id);
         self.known = self.recent.back().map_or(Instant::ZERO, |fact| fact.at);
         self.series.forget_after(self.known);
+        self.footprints.forget_after(id);
     }
 
     /// What happened, in order.
@@ -63,6 +67,11 @@ impl Chronicle {
 
     pub fn series(&self) -> &Series {
         &self.series
+    }
+
+    /// What facts left on the stage.
+    pub fn footprints(&self) -> &Footprints {
+        &self.footprints
     }
 
     /// The last moment something is known of.

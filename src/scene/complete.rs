@@ -38,12 +38,16 @@ enum Slot {
 /// Every command, with its places for names in capitals, and what it does.
 const COMMANDS: &[(&str, &str)] = &[
     ("kill NODE", "crash at once; disk kept"),
+    ("kill NODE power", "its machine goes dark; what was not flushed is gone"),
     ("stop NODE", "clean shutdown"),
     ("start NODE", "boot again"),
     ("pause NODE", "freeze, as in a long GC pause"),
     ("resume NODE", "go on"),
     ("slow NODE x10", "everything takes ten times as long"),
     ("wipe NODE", "empty the disk of a node that is down"),
+    ("disk NODE full", "nothing more can be written"),
+    ("disk NODE ok", "there is room again"),
+    ("disk NODE hdd cache=64MiB", "another disk, more or less memory to cache it"),
     ("cut NODE | NODE", "no message crosses"),
     ("link NODE NODE latency=200ms", "change one link"),
     ("heal", "end every network fault"),
@@ -62,6 +66,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("kafka-topics --delete --topic TOPIC", "Kafka's tool"),
     ("kafka-consumer-groups --list", "Kafka's tool"),
     ("kafka-consumer-groups --describe --group GROUP", "offsets and lag"),
+    ("kafka-get-offsets --topic TOPIC --time latest", "offsets by time"),
+    ("kafka-log-dirs --describe", "bytes of each replica"),
+    ("kafka-metadata-quorum describe --status", "who leads the quorum"),
+    ("kafka-metadata-quorum describe --replication --human-readable", "how far each copy of the metadata is"),
     ("kafka-console-consumer --topic TOPIC --from-beginning --max-messages 5", "read records"),
 ];
 

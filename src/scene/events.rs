@@ -2,10 +2,10 @@
 
 use super::focus::Thing;
 use super::words;
-use crate::kafka::fact::{Fact, GroupPhase, LeaveReason, NodeState};
-use crate::kafka::ids::{BrokerId, Node, OFFSETS_TOPIC, TopicPartition};
+use crate::kafka::fact::{EnsemblePhase, Fact, GroupPhase, LeaveReason, NodeState, QuorumPhase};
+use crate::kafka::ids::{BrokerId, ControllerId, Node, OFFSETS_TOPIC, TopicPartition};
 use crate::sim::trace::{Names, Stamped};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// One thing that happened, told.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +81,41 @@ pub fn matters(stamped: &Stamped, names: &Names) -> bool {
     }
 }
 
+/// More of the same within this time is told in one line.
+const SAME: Duration = Duration::secs(1);
+/// Up to so many are told one by one.
+const FEW: usize = 3;
+
+/// The list with repeats folded: of many alike that follow each other closely, the first, and how many more came.
+/// `events` come in order of time, and so does what is returned.
+pub fn folded<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
+    let mut told: Vec<Event> = Vec::new();
+    let mut run: Vec<Event> = Vec::new();
+    let end = |run: &mut Vec<Event>, told: &mut Vec<Event>| {
+        if run.len() <= FEW {
+            return told.append(run);
+        }
+        let more = run.len() - 1;
+        let mut first = run.swap_remove(0);
+        run.clear();
+        first.text = format!("{} … and {more} more", first.text.trim_end_matches('.'));
+        told.push(first);
+    };
+    for event in events {
+        let alike = run.first().is_some_and(|first| {
+            (first.tag, first.tone) == (event.tag, event.tone)
+                && event.at.since(first.at) < SAME
+                && !event.tag.is_empty()
+        });
+        if !alike || event.tone == Tone::Asked {
+            end(&mut run, &mut told);
+        }
+        run.push(event.clone());
+    }
+    end(&mut run, &mut told);
+    told
+}
+
 type Told = (Tone, Weight, &'static str, String);
 
 fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
@@ -97,7 +132,7 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
         Fact::NodeState(state) => node_state(*state, &who)?,
 
         Fact::ControllerActive { controller, epoch } => {
-            (Plain, Listed, "controller", format!("controller-{controller} leads the quorum, epoch {epoch}."))
+            (Plain, Marked, "controller", format!("controller-{controller} is the active controller, epoch {epoch}."))
         }
         Fact::BrokerRegistered { broker, .. } => (Plain, Minor, "", format!("broker-{broker} registers.")),
         Fact::BrokerFenced { broker, silent_for: Some(span) } => {
@@ -133,7 +168,12 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
         Fact::LeaderElected { partition, leader: Some(leader), epoch, unclean, .. } => {
             let how = if *unclean { ", although it was not in the ISR" } else { "" };
             let tone = if *unclean { Bad } else { Warn };
-            (tone, Marked, "election", format!("broker-{leader} leads {} from epoch {epoch} on{how}.", p(partition)))
+            (
+                tone,
+                Marked,
+                if *unclean { "unclean election" } else { "election" },
+                format!("broker-{leader} leads {} from epoch {epoch} on{how}.", p(partition)),
+            )
         }
         Fact::LeaderElected { partition, leader: None, .. } => {
             (Bad, Marked, "no leader", format!("{} has no leader: no replica may lead it.", p(partition)))
@@ -154,9 +194,160 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
             (if grew { Good } else { Warn }, Marked, if grew { "ISR grows" } else { "ISR shrinks" }, text)
         }
 
+        Fact::ElrChanged { partition, from, to } if !internal(partition) && from != to => {
+            let text = if to.is_empty() {
+                format!("{}: no replica outside the ISR may lead any more (ELR is empty).", p(partition))
+            } else {
+                format!("{}: out of sync, yet eligible to lead (ELR): {}.", p(partition), ids(to))
+            };
+            (Plain, Listed, "ELR", text)
+        }
+        Fact::ReassignmentBegan { partition, adding, removing } => {
+            let step = |verb: &str, some: &[BrokerId]| match some {
+                [] => String::new(),
+                some => format!(" {verb} {}", ids(some)),
+            };
+            let (adding, removing) = (step("adding", adding), step("removing", removing));
+            let text = format!("{} begins to move:{adding}{removing}.", p(partition));
+            (Plain, Marked, "moves", text)
+        }
+        Fact::ReassignmentEnded { partition, replicas, cancelled } => {
+            let how = if *cancelled { "stays: its move was cancelled" } else { "has moved" };
+            (Good, Listed, "moved", format!("{} {how}. Its replicas: {}.", p(partition), ids(replicas)))
+        }
+
+        Fact::QuorumState { to, epoch, leader, .. } => quorum_state(*to, epoch.0, *leader, &who)?,
+        Fact::Voted { candidate, epoch, pre_vote, granted } => {
+            let kind = if *pre_vote { "pre-vote" } else { "vote" };
+            let how = if *granted { "grants" } else { "refuses" };
+            (Plain, Minor, "vote", format!("{who} {how} controller-{candidate} its {kind} in epoch {epoch}."))
+        }
+        Fact::SnapshotTaken { end, records } => {
+            let records = words::count(u64::from(*records), "record");
+            (
+                Plain,
+                Minor,
+                "snapshot",
+                format!("{who} writes a snapshot of the metadata: {records} stand for offsets below {end}."),
+            )
+        }
+        Fact::SnapshotLoaded { end } => (
+            Plain,
+            Listed,
+            "snapshot",
+            format!("{who} loads a snapshot of the metadata in place of offsets below {end}."),
+        ),
+        Fact::MetadataTruncated { from, to } => {
+            let gone = words::count(from.abs_diff(*to), "record");
+            (
+                Warn,
+                Listed,
+                "truncated",
+                format!("{who} cuts {gone} off its metadata log that the leader does not have."),
+            )
+        }
+
+        Fact::LogRecovered { partition, recovery_point, log_end } if !internal(partition) => {
+            let text = format!("{who} checked the log of {} from {recovery_point} to {log_end}.", p(partition));
+            (Plain, Minor, "recovered", text)
+        }
+        Fact::UnflushedLost { partition, from, to } if !internal(partition) && from != to => {
+            let gone = words::count(from.abs_diff(*to), "record");
+            let text =
+                format!("{who} loses {gone} of {} that no disk had: they were in the page cache only.", p(partition));
+            (Bad, Marked, "lost from cache", text)
+        }
+        Fact::SegmentRolled { partition, base_offset } if !internal(partition) => (
+            Plain,
+            Minor,
+            "segment",
+            format!("{who}: a new segment of {} begins at offset {base_offset}.", p(partition)),
+        ),
+        Fact::Flushed { partition, to, .. } if !internal(partition) => {
+            (Plain, Minor, "flush", format!("{who}: {} is on the disk up to offset {to}.", p(partition)))
+        }
+        Fact::LogStartAdvanced { partition, from, to } if !internal(partition) => {
+            let gone = words::count(from.abs_diff(*to), "record");
+            (
+                Plain,
+                Listed,
+                "deleted",
+                format!("{who} deletes the oldest {gone} of {}: it begins at {to}.", p(partition)),
+            )
+        }
+        Fact::LogDirOffline { replicas } => {
+            let replicas = words::count(u64::from(*replicas), "replica");
+            (Bad, Marked, "disk offline", format!("{who}: the log directory is offline, and with it {replicas}."))
+        }
+
+        Fact::ProducerIdAssigned { producer_id, producer_epoch } => {
+            (Plain, Minor, "producer id", format!("{who} produces as id {producer_id}, epoch {producer_epoch}."))
+        }
+        Fact::DuplicateBatch { partition, base_offset, .. } => {
+            let text = format!(
+                "{who} has this batch of {} already, at offset {base_offset}: it appends nothing.",
+                p(partition)
+            );
+            (Good, Listed, "duplicate caught", text)
+        }
+        Fact::SequenceRefused { partition, expected, found, error, .. } => {
+            let expected = expected.map_or_else(|| "nothing known".to_owned(), |next| format!("{next} comes next"));
+            let error = words::error(&error.to_string());
+            (
+                Warn,
+                Listed,
+                "refused",
+                format!("{who} refuses sequence {found} for {}: {expected}. {error}.", p(partition)),
+            )
+        }
+
+        Fact::EnsembleState { to, epoch, .. } => {
+            let (tone, weight, text) = match to {
+                EnsemblePhase::Looking => (Warn, Listed, format!("{who} looks for a leader of the ensemble.")),
+                EnsemblePhase::Following => (Plain, Minor, format!("{who} follows, epoch {epoch}.")),
+                EnsemblePhase::Leading => (Plain, Marked, format!("{who} leads the ensemble, epoch {epoch}.")),
+            };
+            (tone, weight, "ensemble", text)
+        }
+        Fact::Znode { path, version, ephemeral } => {
+            let kind = if *ephemeral { "ephemeral znode" } else { "znode" };
+            let weight = if &**path == "/controller" || path.starts_with("/brokers/ids/") { Listed } else { Minor };
+            match version {
+                Some(0) => (Plain, weight, "znode", format!("The {kind} {path} is created.")),
+                Some(version) => (Plain, Minor, "znode", format!("The {kind} {path} is written, version {version}.")),
+                None => (Warn, weight, "znode", format!("The {kind} {path} is gone.")),
+            }
+        }
+        Fact::SessionExpired { client, silent_for } => {
+            let span = words::span(*silent_for);
+            (
+                Bad,
+                Marked,
+                "session expired",
+                format!("broker-{client}'s session with ZooKeeper ends: silent for {span}."),
+            )
+        }
+        Fact::WatchFired { client, path } => {
+            (Plain, Minor, "watch", format!("broker-{client} is told that {path} changed."))
+        }
+        Fact::ControllerLoading { controller, partitions, .. } => {
+            let partitions = words::count(u64::from(*partitions), "partition");
+            let text = format!("broker-{controller} is the new controller: it reads {partitions} before it can act.");
+            (Warn, Marked, "controller", text)
+        }
+        Fact::ControllerLoaded { controller, epoch, took } => {
+            let took = words::span(*took);
+            (
+                Good,
+                Marked,
+                "controller ready",
+                format!("broker-{controller} has read everything in {took}: it acts, epoch {epoch}."),
+            )
+        }
+
         Fact::Truncated { partition, from, to } if !internal(partition) => {
             let gone = words::count((from - to).unsigned_abs(), "record");
-            (Warn, Listed, "truncated", format!("{who} drops {gone} of {}, back to offset {to}.", p(partition)))
+            (Warn, Marked, "truncated", format!("{who} drops {gone} of {}, back to offset {to}.", p(partition)))
         }
         Fact::IsrProposed { partition, lagging: Some((broker, behind)), .. } if !internal(partition) => {
             let behind = words::span(*behind);
@@ -224,6 +415,26 @@ fn node_state(state: NodeState, who: &str) -> Option<Told> {
     })
 }
 
+fn quorum_state(to: QuorumPhase, epoch: i32, leader: Option<ControllerId>, who: &str) -> Option<Told> {
+    use Tone::{Plain, Warn};
+    use Weight::{Listed, Marked, Minor};
+    Some(match to {
+        QuorumPhase::Unattached => (Plain, Minor, "quorum", format!("{who} knows of no leader, epoch {epoch}.")),
+        QuorumPhase::Follower => {
+            let leader = leader.map_or_else(|| "a leader".to_owned(), |leader| format!("controller-{leader}"));
+            (Plain, Minor, "quorum", format!("{who} follows {leader} in epoch {epoch}."))
+        }
+        QuorumPhase::Prospective => {
+            (Warn, Listed, "quorum election", format!("{who} misses its leader and asks who would vote for it."))
+        }
+        QuorumPhase::Candidate => {
+            (Warn, Marked, "quorum election", format!("{who} stands for election in epoch {epoch}."))
+        }
+        QuorumPhase::Leader => (Plain, Listed, "quorum", format!("{who} wins the election of epoch {epoch}.")),
+        QuorumPhase::Resigned => (Warn, Listed, "quorum", format!("{who} resigns: epoch {epoch} has no leader.")),
+    })
+}
+
 fn group_state(group: &str, to: GroupPhase, generation: i32) -> Option<Told> {
     use Tone::{Good, Plain, Warn};
     use Weight::{Listed, Marked};
@@ -257,12 +468,22 @@ fn about(stamped: &Stamped, _names: &Names) -> Option<Thing> {
         Fact::LeaderElected { partition, .. }
         | Fact::IsrChanged { partition, .. }
         | Fact::Truncated { partition, .. }
+        | Fact::ElrChanged { partition, .. }
+        | Fact::ReassignmentBegan { partition, .. }
+        | Fact::ReassignmentEnded { partition, .. }
+        | Fact::UnflushedLost { partition, .. }
+        | Fact::LogStartAdvanced { partition, .. }
+        | Fact::DuplicateBatch { partition, .. }
+        | Fact::SequenceRefused { partition, .. }
         | Fact::ProduceFailed { partition, .. }
         | Fact::BatchRetried { partition, .. }
         | Fact::BatchFailed { partition, .. } => Some(Thing::Partition(*partition)),
         Fact::BrokerFenced { broker, .. }
         | Fact::BrokerUnfenced { broker }
         | Fact::BrokerRegistered { broker, .. }
+        | Fact::SessionExpired { client: broker, .. }
+        | Fact::ControllerLoading { controller: broker, .. }
+        | Fact::ControllerLoaded { controller: broker, .. }
         | Fact::ControlledShutdownBegan { broker } => Some(Thing::Node(Node::Broker(*broker))),
         Fact::ControllerActive { controller, .. } => Some(Thing::Node(Node::Controller(*controller))),
         Fact::GroupState { group, .. } | Fact::MemberRemoved { group, .. } | Fact::MemberJoined { group, .. } => {
@@ -281,7 +502,6 @@ fn ids(brokers: &[BrokerId]) -> String {
 mod tests {
     use super::*;
     use crate::kafka::ids::{LeaderEpoch, TopicId};
-    use crate::time::Duration;
 
     fn check(fact: Fact, expected: Option<&str>) {
         let mut names = Names::default();
@@ -306,6 +526,41 @@ mod tests {
     fn an_election_is_told_by_broker_and_partition() {
         check(elected(0, Some(2)), Some("broker-2 leads orders-1 from epoch 1 on."));
         check(elected(0, None), Some("orders-1 has no leader: no replica may lead it."));
+    }
+
+    #[test]
+    fn many_alike_are_told_in_one_line() {
+        let event = |id, millis: u64, tag| Event {
+            id,
+            at: Instant::from_micros(millis * 1000),
+            tone: Tone::Warn,
+            weight: Weight::Listed,
+            text: format!("{tag} {id}."),
+            tag,
+            about: None,
+        };
+        let mut events = vec![event(1, 0, "crash")];
+        events.extend((2..17).map(|id| event(id, id, "retry")));
+        events.extend([event(20, 5000, "retry"), event(21, 5001, "election"), event(22, 5001, "election")]);
+        let told: Vec<String> = folded(events.iter()).into_iter().map(|event| event.text).collect();
+        assert_eq!(told, ["crash 1.", "retry 2 … and 14 more", "retry 20.", "election 21.", "election 22."]);
+    }
+
+    #[test]
+    fn a_candidate_stands_and_a_vote_names_its_candidate() {
+        let (from, epoch) = (QuorumPhase::Prospective, LeaderEpoch(4));
+        let fact = Fact::QuorumState { from, to: QuorumPhase::Candidate, epoch, leader: None };
+        check(fact, Some("broker-2 stands for election in epoch 4."));
+        let fact = Fact::Voted { candidate: ControllerId(102), epoch, pre_vote: true, granted: true };
+        check(fact, Some("broker-2 grants controller-102 its pre-vote in epoch 4."));
+    }
+
+    #[test]
+    fn a_loss_from_the_page_cache_is_told_and_one_of_nothing_is_not() {
+        let partition = TopicPartition::new(TopicId(0), 1);
+        let told = "broker-2 loses 3 records of orders-1 that no disk had: they were in the page cache only.";
+        check(Fact::UnflushedLost { partition, from: 4, to: 7 }, Some(told));
+        check(Fact::UnflushedLost { partition, from: 4, to: 4 }, None);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use super::chronicle::Chronicle;
 use super::events::Event;
 use super::focus::Thing;
+use super::footprints::Footprints;
 use super::words;
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingValue, TopicConfig};
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, Offset, TopicPartition, ZooKeeperId};
 use crate::kafka::log::Log;
 use crate::sim::world::World;
+use crate::time::Instant;
 
 /// Everything the inspector says about one thing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,15 +78,18 @@ impl Section {
 pub fn inspect(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<Inspection> {
     let mut shown = match thing {
         Thing::Node(Node::Broker(id)) => broker(world, *id),
-        Thing::Node(Node::Controller(id)) => controller(world, *id),
-        Thing::Node(Node::Producer(id)) => producer(world, *id),
+        Thing::Node(Node::Controller(id)) => controller(world, chronicle.footprints(), *id),
+        Thing::Node(Node::ZooKeeper(id)) => zookeeper(world, chronicle.footprints(), *id),
+        Thing::Node(Node::Producer(id)) => producer(world, chronicle.footprints(), *id),
         Thing::Node(Node::Consumer(id)) => consumer(world, *id),
-        Thing::Node(node @ (Node::Tool(_) | Node::ZooKeeper(_))) => {
+        Thing::Node(node @ Node::Tool(_)) => {
             Some(Inspection { title: world.names().node(*node), ..Inspection::default() })
         }
-        Thing::Partition(partition) => self::partition(world, *partition, None, None),
-        Thing::Replica(broker, partition) => self::partition(world, *partition, Some(*broker), None),
-        Thing::Record(broker, partition, offset) => self::partition(world, *partition, Some(*broker), Some(*offset)),
+        Thing::Partition(partition) => self::partition(world, chronicle, *partition, None, None),
+        Thing::Replica(broker, partition) => self::partition(world, chronicle, *partition, Some(*broker), None),
+        Thing::Record(broker, partition, offset) => {
+            self::partition(world, chronicle, *partition, Some(*broker), Some(*offset))
+        }
         Thing::Group(name) => group(world, name),
     }?;
     shown.why = why_of(world, chronicle, thing);
@@ -104,6 +109,9 @@ pub fn overview(world: &World) -> Inspection {
         count("Lost", ledger.lost).changed_if(ledger.lost > 0),
         count("Duplicated", ledger.duplicated).changed_if(ledger.duplicated > 0),
     ];
+    if ledger.diverged > 0 {
+        books.push(count("Diverged", ledger.diverged).changed_if(true));
+    }
     for (name, group) in &ledger.groups {
         books.push(count(&format!("Processed by {name}"), group.distinct).to(Thing::Group(name.clone())));
         books.push(count("Redelivered", group.redelivered).changed_if(group.redelivered > 0));
@@ -152,7 +160,7 @@ fn why_of(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<(String
     let known = chronicle.events().iter().rev().filter(|event| event.at <= now);
     let last: &Event = known.into_iter().find(|event| event.about.as_ref() == Some(&broad))?;
     let question = match (thing.partition(), last.tag) {
-        (Some(partition), "election") => {
+        (Some(partition), "election" | "unclean election") => {
             let leader = world.image().and_then(|image| image.partition(partition)?.leader);
             leader.map_or_else(
                 || "Why is there no leader?".to_owned(),
@@ -192,12 +200,18 @@ fn broker(world: &World, id: BrokerId) -> Option<Inspection> {
     Some(Inspection { title: format!("broker-{id}"), subtitle: "broker".to_owned(), sections, why: None })
 }
 
-fn controller(world: &World, id: ControllerId) -> Option<Inspection> {
+fn controller(world: &World, footprints: &Footprints, id: ControllerId) -> Option<Inspection> {
     let (_, state, machine) = world.controllers().find(|(found, ..)| *found == id)?;
     let mut rows = vec![Row::new("Process", format!("{state:?}").to_lowercase())];
     if let Some(machine) = machine {
         let quorum = machine.quorum();
-        rows.push(Row::new("Role", if quorum.is_leader() { "leader" } else { "follower" }));
+        rows.push(Row::new("Role", quorum.role().phase().name()));
+        let leader = quorum.leader().map_or_else(|| "nobody".to_owned(), |leader| format!("controller-{leader}"));
+        rows.push(Row::new("Leader it knows of", leader));
+        let all = world.controllers().count();
+        if let Some(votes) = footprints.votes(id, world.now()) {
+            rows.push(Row::new("Votes for it", format!("{votes} of {all}; it needs {}", all / 2 + 1)).changed_if(true));
+        }
         rows.push(Row::new("Active controller", machine.is_active().to_string()));
         rows.push(Row::new("Quorum epoch", quorum.epoch().to_string()));
         rows.push(Row::new("Log end", quorum.next_offset().to_string()));
@@ -211,7 +225,27 @@ fn controller(world: &World, id: ControllerId) -> Option<Inspection> {
     })
 }
 
-fn producer(world: &World, id: ClientId) -> Option<Inspection> {
+fn zookeeper(world: &World, footprints: &Footprints, id: ZooKeeperId) -> Option<Inspection> {
+    let node = Node::ZooKeeper(id);
+    let mut rows = vec![Row::new("Process", format!("{:?}", world.node_state(node)?).to_lowercase())];
+    if let Some(server) = footprints.server(id, world.now()) {
+        rows.push(Row::new("State", server.phase.name()));
+        rows.push(Row::new("Epoch", server.epoch.to_string()));
+    }
+    let znodes = footprints.znodes(world.now()).map(|znode| {
+        let kind = if znode.ephemeral { " · ephemeral" } else { "" };
+        Row::new(znode.path.to_string(), format!("version {}{kind}", znode.version))
+    });
+    let sections = vec![Section::new("", rows), Section::new("Znodes", znodes.collect())];
+    Some(Inspection {
+        title: world.names().node(node),
+        subtitle: "server of the ZooKeeper ensemble".to_owned(),
+        sections,
+        why: None,
+    })
+}
+
+fn producer(world: &World, footprints: &Footprints, id: ClientId) -> Option<Inspection> {
     let (_, _, spec, machine) = world.producers().find(|(found, ..)| *found == id)?;
     let name = world.names().node(Node::Producer(id));
     let account = world.books().producers().get(&id).copied().unwrap_or_default();
@@ -226,6 +260,10 @@ fn producer(world: &World, id: ClientId) -> Option<Inspection> {
     if let Some(machine) = machine {
         rows.push(Row::new("Buffered", words::bytes(machine.buffered_bytes())));
         rows.push(Row::new("send() blocked", machine.is_blocked().to_string()).changed_if(machine.is_blocked()));
+    }
+    if let Some((producer_id, epoch)) = footprints.producer_id(id, world.now()) {
+        rows.push(Row::new("Producer id", producer_id.to_string()));
+        rows.push(Row::new("Producer epoch", epoch.to_string()));
     }
     let config = machine.map_or(&spec.config, |machine| machine.config());
     let sections = vec![Section::new("", rows), settings(ProducerConfig::SETTINGS, |key| config.get(key), &name)];
@@ -309,7 +347,14 @@ fn group(world: &World, name: &str) -> Option<Inspection> {
     })
 }
 
-fn partition(world: &World, partition: TopicPartition, on: Option<Node>, offset: Option<Offset>) -> Option<Inspection> {
+fn partition(
+    world: &World,
+    chronicle: &Chronicle,
+    partition: TopicPartition,
+    on: Option<Node>,
+    offset: Option<Offset>,
+) -> Option<Inspection> {
+    let footprints = chronicle.footprints();
     let image = world.image()?;
     let state = image.partition(partition)?;
     let list = |ids: &[BrokerId]| ids.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(", ");
@@ -327,10 +372,20 @@ fn partition(world: &World, partition: TopicPartition, on: Option<Node>, offset:
         Row::new("Log end", ends.join(", ")),
     ];
     if !state.elr.is_empty() {
-        rows.push(Row::new("Eligible leaders", list(&state.elr)).changed_if(true));
+        rows.push(Row::new("Eligible leaders (ELR)", list(&state.elr)).changed_if(true));
+    }
+    if !state.last_known_elr.is_empty() {
+        rows.push(Row::new("Last known leader", list(&state.last_known_elr)).changed_if(true));
+    }
+    if let Some(moving) = footprints.moving(partition, world.now()) {
+        rows.push(Row::new("Adding replicas", list(&moving.adding)).changed_if(!moving.adding.is_empty()));
+        rows.push(Row::new("Removing replicas", list(&moving.removing)).changed_if(!moving.removing.is_empty()));
     }
     let mut sections = vec![Section::new("", rows)];
     let holder = on.and_then(Node::broker).or(state.leader);
+    if let Some((id, log)) = holder.and_then(|id| Some((id, log_of(world, id, partition)?))) {
+        sections.push(files(footprints, world.now(), id, partition, log));
+    }
     if let Some(log) = holder.and_then(|id| log_of(world, id, partition)) {
         let offset = offset.unwrap_or(log.end() - 1);
         sections.extend(holder.and_then(|id| record(log, id, offset)).into_iter().flatten());
@@ -346,6 +401,24 @@ fn partition(world: &World, partition: TopicPartition, on: Option<Node>, offset:
     sections.push(settings(TopicConfig::SETTINGS, |name| config.get(name), &format!("topic:{topic}")));
     let subtitle = format!("partition · {leader} · leader epoch {}", state.leader_epoch);
     Some(Inspection { title: world.names().partition(partition), subtitle, sections, why: None })
+}
+
+/// Where leader epochs and segments of one replica's log begin, and how much of it is on the disk.
+fn files(footprints: &Footprints, now: Instant, broker: BrokerId, partition: TopicPartition, log: &Log) -> Section {
+    let epochs: Vec<String> =
+        log.epochs().entries().iter().map(|(epoch, start)| format!("{epoch} from {start}")).collect();
+    let files = footprints.files(broker, partition, now);
+    let flushed = files.map_or(log.start(), |files| files.flushed.clamp(log.start(), log.end()));
+    let cached = (log.end() - flushed).unsigned_abs();
+    let mut starts = vec![log.start().to_string()];
+    starts.extend(files.into_iter().flat_map(|files| &files.segments).map(Offset::to_string));
+    let rows = vec![
+        Row::new("Leader epochs", epochs.join(", ")),
+        Row::new("Segments begin at", starts.join(", ")),
+        Row::new("Flushed to the disk", format!("up to offset {flushed}")),
+        Row::new("In the page cache alone", words::count(cached, "record")),
+    ];
+    Section::new(format!("Its log on broker-{broker}"), rows)
 }
 
 fn log_of(world: &World, broker: BrokerId, partition: TopicPartition) -> Option<&Log> {

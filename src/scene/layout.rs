@@ -85,6 +85,8 @@ pub struct Layout {
     pub strips: Vec<StripPlace>,
     /// The frames of the groups, in the order of the cast.
     pub groups: Vec<Rect>,
+    /// Where znodes are listed, with ZooKeeper.
+    pub znodes: Option<Rect>,
     /// Where there is room for the legend.
     pub legend: Option<Rect>,
     /// Everything that the brokers take up.
@@ -162,7 +164,14 @@ impl Layout {
             h: (self.height - top - quorum - HEADING - CAPTION).max(120.0),
         };
         if quorum > 0.0 {
-            self.headings.push((Point { x: brokers.x, y: top + 8.0 }, "METADATA QUORUM"));
+            let zookeeper = cast.controllers.iter().any(|card| matches!(card.node, Node::ZooKeeper(_)));
+            let heading = if zookeeper { "ZOOKEEPER ENSEMBLE" } else { "METADATA QUORUM" };
+            self.headings.push((Point { x: brokers.x, y: top + 8.0 }, heading));
+            if !cast.znodes.is_empty() {
+                let x = self.width - margin - groups;
+                self.headings.push((Point { x, y: top + 8.0 }, "ZNODES"));
+                self.znodes = Some(Rect::new(x, top + 14.0, groups, quorum - HEADING - 12.0));
+            }
             self.row(
                 cast.controllers.iter().map(|card| card.node),
                 Rect { y: top + HEADING, h: 34.0, ..brokers },
@@ -183,7 +192,7 @@ impl Layout {
             left,
             (108.0, 12.0),
         );
-        let legend = Rect::new(margin, self.height - 184.0, producers + gap * 0.5, 160.0);
+        let legend = Rect::new(margin, self.height - 204.0, producers + gap * 0.5, 180.0);
         self.legend = (used + 24.0 < legend.y).then_some(legend);
 
         let right = Rect { x: self.width - margin - groups, w: groups, ..brokers };
@@ -195,7 +204,7 @@ impl Layout {
 
     fn stack(&mut self, cast: &Cast) {
         let margin = 12.0;
-        let whole = Rect::new(margin, margin, self.width - 2.0 * margin, self.height - margin - CAPTION * 0.75);
+        let whole = Rect::new(margin, margin, self.width - 2.0 * margin, self.height - margin - CAPTION);
         let clients = cast.producers.iter().map(|card| card.node).chain(cast.tools.iter().map(|card| card.node));
         let mut y = whole.y;
         if !cast.producers.is_empty() || !cast.tools.is_empty() {
@@ -217,7 +226,8 @@ impl Layout {
         let brokers = Rect { y, h: (whole.bottom() - groups - y).max(80.0), ..inner };
         self.place_brokers(&cast.brokers, brokers, 26.0, 8.0);
         let below = Rect { y: whole.bottom() - groups + 30.0, h: groups - 30.0, ..whole };
-        self.place_groups(cast, below, (38.0, 8.0), 72.0);
+        // The group's name stands below its members, so that what comes from above does not cross it.
+        self.place_groups(cast, below, (10.0, 36.0), 72.0);
     }
 
     /// Nodes beside each other. None is wider than `widest`.

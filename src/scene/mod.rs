@@ -28,6 +28,8 @@ pub mod timeline;
 
 pub mod caption;
 
+pub mod footprints;
+
 pub mod chronicle;
 
 pub mod inspect;

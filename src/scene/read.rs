@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::footprints::{Falling, Footprints};
 use super::marks::Mark;
 use super::stage::*;
 use super::words;
 use crate::kafka::consumer::{Consumer, Phase};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState};
+use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState, QuorumPhase};
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::Log;
@@ -19,11 +20,13 @@ use crate::sim::report::BrokerState;
 use crate::sim::world::{Envelope, World};
 use crate::time::{Duration, Instant};
 
-/// Reads stages from worlds. It remembers the marks of batches it has looked into, and nothing else.
+/// Reads stages from worlds. It remembers the marks of batches it has looked into, and of the newest records of each
+/// log: those that are cut off are drawn while they fall, and the world has them no longer.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     /// By the batch's CRC, which covers its records and not its place in a log.
     looks: BTreeMap<u32, Rc<[Look]>>,
+    seen: BTreeMap<(BrokerId, TopicPartition), (Instant, Vec<Cell>)>,
 }
 
 /// How one record looks.
@@ -37,27 +40,48 @@ struct Look {
 const MOST_CELLS: usize = 64;
 /// How many batches are remembered.
 const MOST_BATCHES: usize = 4_096;
+/// In how many logs the newest records are remembered.
+const MOST_SEEN: usize = 1_024;
+/// How many of the records that are cut off at once are seen to fall.
+const MOST_FALLEN: i64 = 48;
+/// How many znodes are shown.
+const MOST_ZNODES: usize = 5;
+/// Between how many nodes walls are looked for.
+const MOST_WALLED: usize = 80;
 
 impl Reader {
     /// The stage at the world's present moment.
-    pub fn stage(&mut self, world: &World) -> Stage {
+    pub fn stage(&mut self, world: &World, footprints: &Footprints) -> Stage {
         let messages = world.in_flight().filter_map(|envelope| self.flight(world, envelope)).collect();
-        Stage { now: world.now(), cast: self.cast(world), messages }
+        Stage { now: world.now(), cast: self.cast(world, footprints), messages }
     }
 
-    fn cast(&mut self, world: &World) -> Cast {
+    fn cast(&mut self, world: &World, footprints: &Footprints) -> Cast {
         let image = world.image();
+        let states = image.map(|image| Partitions::of(world, image, footprints)).unwrap_or_default();
+        let controllers = controllers(world, footprints);
+        let no_controller = !controllers.is_empty() && !controllers.iter().any(|card| card.active);
+        let brokers = world.brokers().map(|(id, ..)| self.broker(world, image, id, &states, footprints)).collect();
         Cast {
             producers: world.producers().map(|(id, state, ..)| producer(world, id, state)).collect(),
             tools: tools(world),
-            controllers: controllers(world),
-            brokers: world.brokers().map(|(id, ..)| self.broker(world, image, id)).collect(),
+            controllers,
+            brokers,
             groups: groups(world),
+            znodes: znodes(footprints, world.now()),
+            ailing: Ailing { no_controller, ..states.ailing },
             links: image.map(|image| links(world, image)).unwrap_or_default(),
         }
     }
 
-    fn broker(&mut self, world: &World, image: Option<&MetadataImage>, id: BrokerId) -> BrokerCard {
+    fn broker(
+        &mut self,
+        world: &World,
+        image: Option<&MetadataImage>,
+        id: BrokerId,
+        states: &Partitions,
+        footprints: &Footprints,
+    ) -> BrokerCard {
         let state = world.broker_state(id).unwrap_or(BrokerState::Down);
         let fenced = image.and_then(|image| image.brokers.get(&id)).is_none_or(|broker| broker.fenced);
         let mut strips = Vec::new();
@@ -71,14 +95,34 @@ impl Reader {
                 held += 1;
                 led += u32::from(leader);
             } else {
-                strips.push(self.strip(world, id, partition, leader, registration.isr.contains(&id)));
+                let strip = self.strip(world, id, partition, footprints);
+                let moving = footprints.moving(partition, world.now()).and_then(|moving| {
+                    let coming = moving.adding.contains(&id).then_some(Moving::Coming);
+                    coming.or_else(|| moving.removing.contains(&id).then_some(Moving::Going))
+                });
+                strips.push(Strip {
+                    leader,
+                    in_sync: registration.isr.contains(&id),
+                    eligible: registration.elr.contains(&id),
+                    trouble: states.trouble.get(&partition).copied().unwrap_or_default(),
+                    moving,
+                    ..strip
+                });
             }
         }
         let leads = strips.iter().filter(|strip| strip.leader).count();
-        let status = match state {
-            BrokerState::Down if fenced => "down · fenced".to_owned(),
-            BrokerState::Running => format!("leads {leads}"),
-            state => state.name().to_owned(),
+        let loading = footprints.loading(world.now()).filter(|loading| loading.controller == id);
+        let running = matches!(state, BrokerState::Running | BrokerState::Fenced);
+        let loading = loading.filter(|_| running);
+        let status = match (state, loading) {
+            (BrokerState::Down, _) if fenced => "down · fenced".to_owned(),
+            (_, Some(reading)) if reading.partitions > 0 => {
+                format!("controller · reads {}", words::count(u64::from(reading.partitions), "partition"))
+            }
+            (BrokerState::Running, Some(_)) => format!("controller · leads {leads}"),
+            (BrokerState::Running, None) => format!("leads {leads}"),
+            (BrokerState::Fenced, _) => "fenced: nobody counts on it".to_owned(),
+            (state, _) => state.name().to_owned(),
         };
         BrokerCard {
             node: Node::Broker(id),
@@ -87,27 +131,64 @@ impl Reader {
             status,
             alarming: false,
             rack: image.and_then(|image| image.brokers.get(&id)?.rack.as_deref().map(str::to_owned)),
+            loading: loading.map(|loading| loading.partitions).filter(|partitions| *partitions > 0),
             strips,
             internal: (held, led),
         }
     }
 
-    fn strip(&mut self, world: &World, id: BrokerId, partition: TopicPartition, leader: bool, in_sync: bool) -> Strip {
+    fn strip(&mut self, world: &World, id: BrokerId, partition: TopicPartition, footprints: &Footprints) -> Strip {
         let replica = world.broker(id).and_then(|broker| broker.replica(partition));
         let disk = world.disk(id);
         let log = replica.map(|replica| replica.log()).or_else(|| disk?.log(partition));
         let high_watermark = replica.map(|replica| replica.high_watermark());
         let high_watermark = high_watermark.or_else(|| Some(disk?.high_watermark(partition))).unwrap_or(0);
+        let now = world.now();
+        let cells = log.map(|log| self.cells(log)).unwrap_or_default();
+        let falling = footprints.falling(id, partition, now);
+        let fallen = self.fallen((id, partition), &falling);
+        // What fell is looked up in what was there before it fell.
+        if falling.is_empty() {
+            if self.seen.len() >= MOST_SEEN {
+                self.seen.clear();
+            }
+            self.seen.insert((id, partition), (now, cells.clone()));
+        }
+        let files = footprints.files(id, partition, now);
         Strip {
             partition,
             label: world.names().partition(partition),
-            leader,
-            in_sync,
+            leader: false,
+            in_sync: false,
             log_start: log.map_or(0, Log::start),
             log_end: log.map_or(0, Log::end),
             high_watermark,
-            cells: log.map(|log| self.cells(log)).unwrap_or_default(),
+            cells,
+            epochs: log
+                .map(|log| log.epochs().entries().iter().map(|(epoch, at)| (*at, epoch.0)).collect())
+                .unwrap_or_default(),
+            eligible: false,
+            trouble: Trouble::None,
+            moving: None,
+            fallen,
+            flushed: files.map_or(0, |files| files.flushed),
+            segments: files.map(|files| files.segments.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Records on their way down, with the marks they had; without any where nobody saw the log before it was cut.
+    fn fallen(&self, replica: (BrokerId, TopicPartition), falling: &[Falling]) -> Vec<Fallen> {
+        let seen = self.seen.get(&replica);
+        let mut fallen = Vec::new();
+        for cut in falling {
+            for offset in cut.first.max(cut.end - MOST_FALLEN)..cut.end {
+                let known = seen.filter(|(at, _)| *at <= cut.at).map(|(_, cells)| cells);
+                let cell = known.and_then(|cells| cells.iter().find(|cell| cell.offset == offset)).copied();
+                let unknown = Cell { offset, mark: Mark::KEYLESS, tombstone: false, control: false };
+                fallen.push(Fallen { cell: cell.unwrap_or(unknown), part: cut.part as f32 });
+            }
+        }
+        fallen
     }
 
     fn cells(&mut self, log: &Log) -> Vec<Cell> {
@@ -186,6 +267,9 @@ pub fn attention(world: &World) -> Option<Duration> {
 }
 
 fn matters(world: &World, message: &Message) -> bool {
+    if is_ballot(message.api().name()) {
+        return true;
+    }
     match message {
         Message::Request { request, .. } => match request {
             Request::Produce(_) | Request::JoinGroup(_) | Request::SyncGroup(_) | Request::LeaveGroup(_) => true,
@@ -223,6 +307,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
     }
     let kind = match message {
         _ if records > 0 => FlightKind::Records,
+        _ if is_ballot(api) => FlightKind::Ballot,
         Message::Request { request, .. } => match request {
             Request::Fetch(_) => FlightKind::Ask,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
@@ -248,6 +333,11 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
     (kind, api)
 }
 
+/// Whether a message belongs to an election of the quorum.
+fn is_ballot(api: &str) -> bool {
+    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch")
+}
+
 /// The first error in a response.
 fn error_of(message: &Message) -> Option<ErrorCode> {
     let Message::Response { response, .. } = message else { return None };
@@ -268,6 +358,8 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         }
         Response::AlterPartition(alter) => Some(alter.error),
         Response::BrokerRegistration(registration) => Some(registration.error),
+        Response::InitProducerId(init) => Some(init.error),
+        Response::AllocateProducerIds(allocated) => Some(allocated.error),
         _ => None,
     };
     // A member's first join is always answered so; it is the protocol's way, no failure.
@@ -332,26 +424,30 @@ fn tools(world: &World) -> Vec<ToolCard> {
     running.map(|(node, _)| ToolCard { node, name: world.names().node(node) }).collect()
 }
 
-fn controllers(world: &World) -> Vec<ControllerCard> {
-    world
-        .controllers()
-        .map(|(id, state, controller)| {
-            let active = controller.is_some_and(|controller| controller.is_active());
-            let role = match controller {
-                Some(controller) if active => format!("leader · epoch {}", controller.quorum().epoch()),
-                Some(_) => "follower".to_owned(),
-                None => "down".to_owned(),
-            };
-            let node = Node::Controller(id);
-            ControllerCard { node, name: world.names().node(node), health: health(state), role, active }
-        })
-        .chain(zookeepers(world))
-        .collect()
-}
-
-/// The servers of a ZooKeeper ensemble stand where controllers do.
-fn zookeepers(world: &World) -> impl Iterator<Item = ControllerCard> {
-    world.zookeepers().map(|(id, state, server)| {
+fn controllers(world: &World, footprints: &Footprints) -> Vec<ControllerCard> {
+    let all = world.controllers().count() as u32;
+    let now = world.now();
+    let voters = world.controllers().map(|(id, state, controller)| {
+        let active = controller.is_some_and(|controller| controller.is_active());
+        let phase = controller.map(|controller| controller.quorum().role().phase());
+        let votes = footprints.votes(id, now).map(|votes| (votes as u32, all / 2 + 1));
+        let role = match (controller, phase) {
+            (Some(controller), Some(phase)) => {
+                format!("{} · epoch {}", phase.name().to_lowercase(), controller.quorum().epoch())
+            }
+            _ => "down".to_owned(),
+        };
+        ControllerCard {
+            node: Node::Controller(id),
+            name: world.names().node(Node::Controller(id)),
+            health: health(state),
+            role,
+            active,
+            electing: matches!(phase, Some(QuorumPhase::Prospective | QuorumPhase::Candidate)),
+            votes: votes.filter(|_| controller.is_some()),
+        }
+    });
+    let servers = world.zookeepers().map(|(id, state, server)| {
         let active = server.is_some_and(|server| server.phase() == EnsemblePhase::Leading && server.is_serving());
         let role = match server {
             Some(server) if active => format!("leader · epoch {}", server.epoch()),
@@ -359,9 +455,81 @@ fn zookeepers(world: &World) -> impl Iterator<Item = ControllerCard> {
             Some(_) => "looking for a leader".to_owned(),
             None => "down".to_owned(),
         };
-        let node = Node::ZooKeeper(id);
-        ControllerCard { node, name: world.names().node(node), health: health(state), role, active }
-    })
+        ControllerCard {
+            node: Node::ZooKeeper(id),
+            name: world.names().node(Node::ZooKeeper(id)),
+            health: health(state),
+            role,
+            active,
+            electing: server.is_some_and(|server| server.phase() == EnsemblePhase::Looking),
+            votes: None,
+        }
+    });
+    voters.chain(servers).collect()
+}
+
+/// The znodes that say who is there and who controls; the rest of the tree is the strips' business.
+fn znodes(footprints: &Footprints, now: Instant) -> Vec<ZnodeLine> {
+    let telling = |path: &str| {
+        matches!(path, "/controller" | "/controller_epoch") || path.strip_prefix("/brokers/ids/").is_some()
+    };
+    let loading = footprints.loading(now);
+    let mut lines: Vec<ZnodeLine> = footprints
+        .znodes(now)
+        .filter(|znode| telling(&znode.path))
+        .map(|znode| {
+            let value = match (&*znode.path, loading) {
+                ("/controller", Some(loading)) => format!("→ broker-{}", loading.controller),
+                ("/controller_epoch", Some(loading)) => format!("= {}", loading.epoch),
+                _ => String::new(),
+            };
+            ZnodeLine { path: znode.path.to_string(), value, ephemeral: znode.ephemeral }
+        })
+        .collect();
+    lines.sort_by_key(|line| !line.path.starts_with("/controller"));
+    if lines.len() > MOST_ZNODES {
+        let more = lines.len() - (MOST_ZNODES - 1);
+        lines.truncate(MOST_ZNODES - 1);
+        lines.push(ZnodeLine { path: format!("/brokers/ids: {more} more"), value: String::new(), ephemeral: true });
+    }
+    lines
+}
+
+/// What ails each partition of an ordinary topic, and how many ail.
+#[derive(Default)]
+struct Partitions {
+    trouble: BTreeMap<TopicPartition, Trouble>,
+    ailing: Ailing,
+}
+
+impl Partitions {
+    fn of(world: &World, image: &MetadataImage, footprints: &Footprints) -> Self {
+        let mut all = Self::default();
+        let cluster_wide = world.brokers().find_map(|(.., broker)| Some(broker?.config().min_insync_replicas));
+        for (partition, state) in image.partitions() {
+            if world.is_internal(partition) {
+                all.ailing.internal_offline += u32::from(state.leader.is_none());
+                continue;
+            }
+            let adding = footprints.moving(partition, world.now()).map_or(0, |moving| moving.adding.len());
+            let wanted = state.replicas.len().saturating_sub(adding);
+            let own = image.topic_config(partition.topic, "min.insync.replicas").and_then(|value| value.parse().ok());
+            let min_isr = own.or(cluster_wide).unwrap_or(1).min(state.replicas.len() as u32);
+            let in_sync = state.isr.len();
+            let under_min_isr = in_sync < min_isr as usize;
+            all.ailing.offline += u32::from(state.leader.is_none());
+            all.ailing.under_min_isr += u32::from(under_min_isr);
+            all.ailing.under_replicated += u32::from(in_sync < wanted);
+            let trouble = match () {
+                () if state.leader.is_none() => Trouble::Offline,
+                () if under_min_isr => Trouble::UnderMinIsr,
+                () if in_sync < wanted => Trouble::UnderReplicated,
+                () => continue,
+            };
+            all.trouble.insert(partition, trouble);
+        }
+        all
+    }
 }
 
 fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
@@ -370,7 +538,7 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
     let slow: Vec<(Node, Node)> = slow.map(|(pair, _)| pair).collect();
     let mut add = |from: Node, to: Node| {
         let down = |node| world.node_state(node).is_none_or(|state| health(state) == Health::Down);
-        let state = if world.network().is_cut(from, to) {
+        let state = if world.network().parts(from, to) {
             LinkState::Cut
         } else if down(from) || down(to) {
             LinkState::Dead
@@ -396,16 +564,39 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
         }
     }
     // A cut or a slow link shows wherever it is, or one would look for it in vain.
-    let brokers: Vec<Node> = world.brokers().map(|(id, ..)| Node::Broker(id)).collect();
-    for (place, one) in brokers.iter().enumerate() {
-        for other in &brokers[place + 1..] {
-            if world.network().is_cut(*one, *other) || slow.contains(&(*one, *other)) || slow.contains(&(*other, *one))
-            {
-                add(*one, *other);
+    let network = world.network();
+    if network.cuts().next().is_some() || !slow.is_empty() {
+        let nodes: Vec<Node> =
+            world.nodes().map(|(node, _)| node).filter(|node| !matches!(node, Node::Tool(_))).collect();
+        for (place, one) in nodes.iter().enumerate().take(MOST_WALLED) {
+            for other in nodes[place + 1..].iter().filter(|other| may_talk(*one, **other)) {
+                let (from, to) = if is_left_of(*one, *other) { (*one, *other) } else { (*other, *one) };
+                let changed = slow.contains(&(from, to)) || slow.contains(&(to, from));
+                if changed || network.parts(from, to) {
+                    add(from, to);
+                }
             }
         }
     }
     links.into_iter().map(|((from, to), state)| Link { from, to, state }).collect()
+}
+
+/// Whether one of two nodes ever speaks to the other.
+fn may_talk(one: Node, other: Node) -> bool {
+    let server = |node| matches!(node, Node::Broker(_) | Node::Controller(_) | Node::ZooKeeper(_));
+    let broker = |node| matches!(node, Node::Broker(_));
+    (server(one) && server(other)) || broker(one) || broker(other)
+}
+
+/// Links are named in the direction of reading: producers, brokers, consumers.
+fn is_left_of(one: Node, other: Node) -> bool {
+    let rank = |node| match node {
+        Node::Producer(_) | Node::Tool(_) => 0,
+        Node::Broker(_) => 1,
+        Node::Controller(_) | Node::ZooKeeper(_) => 2,
+        Node::Consumer(_) => 3,
+    };
+    (rank(one), one) < (rank(other), other)
 }
 
 fn groups(world: &World) -> Vec<GroupFrame> {
@@ -414,6 +605,9 @@ fn groups(world: &World) -> Vec<GroupFrame> {
         let name = spec.group.clone().unwrap_or_default();
         let frame = frames.entry(name.clone()).or_insert_with(|| group_frame(world, name));
         let stopped = frame.rebalancing;
+        let assigned = machine.into_iter().flat_map(Consumer::assigned);
+        frame.unread +=
+            assigned.map(|assigned| assigned.position.map_or(0, |at| lag(world, assigned.partition, at))).sum::<u64>();
         frame.members.push(consumer(world, id, state, machine, stopped));
     }
     frames.into_values().collect()
@@ -430,6 +624,7 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         progress: None,
         line: "no coordinator".to_owned(),
         lag,
+        unread: 0,
         coordinator: found.map(|(id, _)| Node::Broker(id)),
         members: Vec::new(),
         name,
@@ -508,4 +703,114 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
 fn part(from: Instant, to: Instant, now: Instant) -> f32 {
     let whole = to.since(from).as_micros();
     if whole == 0 { 1.0 } else { now.since(from).as_micros() as f32 / whole as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::fact::Fact;
+    use crate::kafka::ids::{ControllerId, LeaderEpoch, ZooKeeperId};
+    use crate::sim::scenario::Scenario;
+    use crate::sim::trace::Stamped;
+
+    /// `hello` at a moment.
+    fn hello(seconds: u64) -> World {
+        let scenario = Scenario::parse(include_str!("../../scenarios/hello.toml")).expect("it is built in");
+        let mut world = World::new(&scenario);
+        world.run_until(second(seconds));
+        world
+    }
+
+    fn second(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::secs(seconds)
+    }
+
+    fn partition(world: &World, number: u32) -> TopicPartition {
+        let (topic, _) = world.image().and_then(|image| image.topic("test-topic")).expect("the topic is there");
+        TopicPartition::new(topic, number)
+    }
+
+    fn noted(node: Node, at: Instant, facts: Vec<Fact>) -> Footprints {
+        let mut footprints = Footprints::default();
+        for (id, fact) in (1..).zip(facts) {
+            footprints.enter(&Stamped { id, cause: 0, at, node: Some(node), fact });
+        }
+        footprints
+    }
+
+    fn strip(stage: &Stage, broker: usize, partition: TopicPartition) -> &Strip {
+        let mut strips = stage.cast.brokers[broker].strips.iter();
+        strips.find(|strip| strip.partition == partition).expect("a replica")
+    }
+
+    #[test]
+    fn records_that_were_cut_off_fall_with_the_marks_they_had() {
+        let mut world = hello(4);
+        let partition = partition(&world, 1);
+        let mut reader = Reader::default();
+        let before = reader.stage(&world, &Footprints::default());
+        let cells = strip(&before, 0, partition).cells.clone();
+        let (first, end) = (cells[0].offset, cells.last().expect("records").offset + 1);
+        let fact = Fact::Truncated { partition, from: end, to: first };
+        let footprints = noted(Node::Broker(BrokerId(1)), second(4), vec![fact]);
+        world.run_until(second(5));
+        let stage = reader.stage(&world, &footprints);
+        let fallen = &strip(&stage, 0, partition).fallen;
+        assert_eq!(fallen.iter().map(|fallen| fallen.cell).collect::<Vec<_>>(), cells);
+        assert!(fallen.iter().all(|fallen| (0.5..1.0).contains(&fallen.part)));
+        assert!(strip(&stage, 1, partition).fallen.is_empty());
+        // One who comes here from elsewhere sees them fall too, without their marks.
+        let stage = Reader::default().stage(&world, &footprints);
+        let marks: Vec<Mark> = strip(&stage, 0, partition).fallen.iter().map(|fallen| fallen.cell.mark).collect();
+        assert_eq!(marks, vec![Mark::KEYLESS; cells.len()]);
+    }
+
+    #[test]
+    fn a_fenced_broker_leaves_its_partitions_under_replicated() {
+        let ailing = |seconds| Reader::default().stage(&hello(seconds), &Footprints::default()).cast.ailing;
+        assert_eq!(ailing(3), Ailing::default());
+        assert_eq!(ailing(15), Ailing { under_replicated: 3, ..Ailing::default() });
+        assert_eq!(ailing(29), Ailing::default());
+    }
+
+    #[test]
+    fn a_candidate_shows_its_votes_and_a_leader_shows_none() {
+        let world = hello(4);
+        let node = Node::Controller(ControllerId(102));
+        let (from, epoch) = (QuorumPhase::Prospective, LeaderEpoch(7));
+        let fact = Fact::QuorumState { from, to: QuorumPhase::Candidate, epoch, leader: None };
+        let stage = Reader::default().stage(&world, &noted(node, second(4), vec![fact]));
+        let [leader, candidate, _] = stage.cast.controllers.as_slice() else { panic!("three voters") };
+        assert_eq!((leader.active, leader.electing, leader.votes), (true, false, None));
+        assert_eq!((candidate.electing, candidate.votes), (true, Some((1, 2))));
+        assert_eq!(candidate.role, "candidate · epoch 7");
+    }
+
+    #[test]
+    fn replicas_that_come_and_go_are_told_apart_and_do_not_count_as_missing() {
+        let world = hello(4);
+        let partition = partition(&world, 0);
+        let (adding, removing) = (vec![BrokerId(2)], vec![BrokerId(3)]);
+        let fact = Fact::ReassignmentBegan { partition, adding, removing };
+        let stage = Reader::default().stage(&world, &noted(Node::Controller(ControllerId(101)), second(4), vec![fact]));
+        let moving = [0, 1, 2].map(|broker| strip(&stage, broker, partition).moving);
+        assert_eq!(moving, [None, Some(Moving::Coming), Some(Moving::Going)]);
+        assert_eq!(stage.cast.ailing.under_replicated, 0);
+    }
+
+    #[test]
+    fn znodes_say_who_controls_and_leave_partitions_out() {
+        let znode = |path: &str| Fact::Znode { path: path.into(), version: Some(0), ephemeral: true };
+        let loading = Fact::ControllerLoading { controller: BrokerId(2), epoch: 3, partitions: 10 };
+        let facts = vec![
+            znode("/brokers/ids/1"),
+            znode("/controller"),
+            znode("/brokers/topics/orders/partitions/0/state"),
+            loading,
+        ];
+        let footprints = noted(Node::ZooKeeper(ZooKeeperId(1)), second(1), facts);
+        let lines: Vec<String> =
+            znodes(&footprints, second(1)).iter().map(|line| format!("{} {}", line.path, line.value)).collect();
+        assert_eq!(lines, ["/controller → broker-2", "/brokers/ids/1 "]);
+    }
 }

@@ -25,6 +25,13 @@ fn strip(partition: u32, keys: &[u64], high_watermark: i64, leader: bool, in_syn
             .zip(keys)
             .map(|(offset, key)| Cell { offset, mark: Mark::nth(*key), tombstone: false, control: false })
             .collect(),
+        epochs: vec![(0, 0)],
+        eligible: false,
+        trouble: Trouble::None,
+        moving: None,
+        fallen: Vec::new(),
+        flushed: 0,
+        segments: Vec::new(),
     }
 }
 
@@ -36,6 +43,8 @@ fn controllers() -> Vec<ControllerCard> {
             health: Health::Running,
             role: if id == 101 { "leader · epoch 1".to_owned() } else { "follower".to_owned() },
             active: id == 101,
+            electing: false,
+            votes: None,
         })
         .collect()
 }
@@ -49,6 +58,7 @@ pub fn hello() -> Stage {
         status: status.to_owned(),
         alarming: health == Health::Down,
         rack: None,
+        loading: None,
         strips,
         internal: (50, 17),
     };
@@ -109,6 +119,7 @@ pub fn hello() -> Stage {
         progress: None,
         line: "generation 1 · range".to_owned(),
         lag: 1,
+        unread: 1,
         coordinator: Some(broker(2)),
         members: vec![
             member(c1, "consumer-c1", vec![chip(0), chip(1)], "Key-1 · 12 / 20 ms", Some(Mark::nth(1)), Some(0.6)),
@@ -166,6 +177,8 @@ pub fn hello() -> Stage {
             controllers: controllers(),
             brokers,
             groups: vec![group],
+            znodes: Vec::new(),
+            ailing: Ailing { under_replicated: 3, ..Ailing::default() },
             links,
         },
         messages,
@@ -185,6 +198,7 @@ pub fn cluster(brokers: i32, partitions: u32, members: u32) -> Stage {
             status: "running".to_owned(),
             alarming: false,
             rack: None,
+            loading: None,
             strips: (0..partitions).map(|partition| strip(partition, &[0, 1, 2, 3], 4, false, true)).collect(),
             internal: (0, 0),
         })

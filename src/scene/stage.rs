@@ -24,6 +24,9 @@ pub struct Cast {
     pub controllers: Vec<ControllerCard>,
     pub brokers: Vec<BrokerCard>,
     pub groups: Vec<GroupFrame>,
+    /// The znodes worth showing; none without ZooKeeper.
+    pub znodes: Vec<ZnodeLine>,
+    pub ailing: Ailing,
     /// Connections that stand even while nothing travels on them.
     pub links: Vec<Link>,
 }
@@ -39,6 +42,30 @@ impl Cast {
         let consumers = consumers.map(|card| (card.node, card.name.as_str(), card.health));
         producers.chain(tools).chain(controllers).chain(brokers).chain(consumers)
     }
+}
+
+/// How many partitions of ordinary topics are not as they should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ailing {
+    /// Fewer in sync than there are replicas.
+    pub under_replicated: u32,
+    /// Fewer in sync than `min.insync.replicas`: `acks=all` is refused.
+    pub under_min_isr: u32,
+    /// Without a leader.
+    pub offline: u32,
+    /// Partitions of internal topics without a leader.
+    pub internal_offline: u32,
+    /// Nobody leads the metadata quorum.
+    pub no_controller: bool,
+}
+
+/// A znode, as it is shown beside the ensemble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZnodeLine {
+    pub path: String,
+    /// `→ broker-2`, where that is known.
+    pub value: String,
+    pub ephemeral: bool,
 }
 
 /// How a node fares, as the picture shows it.
@@ -91,7 +118,7 @@ pub struct ToolCard {
     pub name: String,
 }
 
-/// A voter of the metadata quorum.
+/// A voter of the metadata quorum, or a server of the ZooKeeper ensemble.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControllerCard {
     pub node: Node,
@@ -100,6 +127,10 @@ pub struct ControllerCard {
     /// `leader · epoch 1`, `follower`.
     pub role: String,
     pub active: bool,
+    /// It looks for a leader, or asks to become one.
+    pub electing: bool,
+    /// Votes it has and votes it needs, while it asks for them.
+    pub votes: Option<(u32, u32)>,
 }
 
 /// A broker and the replicas it holds.
@@ -113,6 +144,8 @@ pub struct BrokerCard {
     /// Something that a person should look at.
     pub alarming: bool,
     pub rack: Option<String>,
+    /// It is the controller and still reads so many partitions' states out of ZooKeeper.
+    pub loading: Option<u32>,
     /// Its replicas of ordinary topics.
     pub strips: Vec<Strip>,
     /// Its replicas of internal topics: how many it holds, and how many of them it leads.
@@ -133,6 +166,45 @@ pub struct Strip {
     pub high_watermark: Offset,
     /// The newest records, in offset order.
     pub cells: Vec<Cell>,
+    /// Where leader epochs begin, in offset order.
+    pub epochs: Vec<(Offset, i32)>,
+    /// Not in sync, yet it has everything committed and may lead (ELR, KIP-966).
+    pub eligible: bool,
+    /// What ails the whole partition.
+    pub trouble: Trouble,
+    /// A reassignment brings this replica, or takes it away.
+    pub moving: Option<Moving>,
+    /// Records that were cut off a moment ago.
+    pub fallen: Vec<Fallen>,
+    /// Records before it are on the disk; from it on they are in the page cache alone.
+    pub flushed: Offset,
+    /// Where segments begin, the first one not counted.
+    pub segments: Vec<Offset>,
+}
+
+/// What ails a partition, from bad to worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    #[default]
+    None,
+    UnderReplicated,
+    UnderMinIsr,
+    Offline,
+}
+
+/// What a reassignment does to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moving {
+    Coming,
+    Going,
+}
+
+/// A record that is no longer in the log, on its way down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fallen {
+    pub cell: Cell,
+    /// How far it has fallen, 0 to 1.
+    pub part: f32,
 }
 
 /// One record in a log.
@@ -160,6 +232,8 @@ pub struct GroupFrame {
     pub line: String,
     /// Records between the committed offsets and the log ends.
     pub lag: u64,
+    /// Those of them that no member has fetched yet; the rest only waits for a commit.
+    pub unread: u64,
     /// Where its coordinator is, once it has one.
     pub coordinator: Option<Node>,
     pub members: Vec<ConsumerCard>,
@@ -209,7 +283,11 @@ pub enum LinkState {
     Dead,
     /// A cut lies across it.
     Cut,
-    /// Slower than the rest of the network.
+    /// What its first end sends to its second is stopped; the other way is open.
+    CutThere,
+    /// The other way round.
+    CutBack,
+    /// Slower than the rest of the network, or it loses messages.
     Slow,
 }
 
@@ -230,6 +308,25 @@ pub struct Flight {
     pub marks: [Option<Mark>; 3],
 }
 
+impl FlightKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Records, Self::Ask, Self::Reply, Self::Error, Self::Control, Self::Ballot, Self::Pulse];
+
+    /// What a person calls it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Records => "Records",
+            Self::Ask => "Requests for records",
+            Self::Reply => "Replies",
+            Self::Error => "Errors",
+            Self::Control => "Groups, metadata and control",
+            Self::Ballot => "Votes and elections",
+            Self::Pulse => "Heartbeats and empty fetches",
+        }
+    }
+}
+
 /// What a message looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlightKind {
@@ -243,6 +340,8 @@ pub enum FlightKind {
     Error,
     /// Group, quorum and metadata traffic: a small labelled shape.
     Control,
+    /// Votes, and news of who leads the quorum.
+    Ballot,
     /// Heartbeats and empty fetches: faint.
     Pulse,
 }

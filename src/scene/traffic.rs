@@ -74,25 +74,62 @@ impl Lane {
     }
 }
 
-/// Every path of one layout, worked out when first asked for.
+/// Every path of one layout, worked out when first asked for. Each has a number, so that thousands of messages find
+/// theirs without a search.
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
-    lanes: BTreeMap<(Node, Node), Option<Lane>>,
+    numbers: BTreeMap<(Node, Node), usize>,
+    lanes: Vec<((Node, Node), Option<Lane>)>,
+    /// By a few bits of both nodes: the path that was asked for last.
+    lately: Vec<Option<((Node, Node), usize)>>,
 }
+
+/// How many paths are found without a search.
+const LATELY: usize = 1024;
 
 impl Lanes {
     /// The path from one node to another; `None` where one of them is not on the stage.
     pub fn between(&mut self, layout: &Layout, from: Node, to: Node) -> Option<&Lane> {
-        self.lanes
-            .entry((from, to))
-            .or_insert_with(|| {
-                if rank(from) <= rank(to) {
-                    route(layout, from, to)
-                } else {
-                    route(layout, to, from).map(|lane| lane.reversed())
-                }
-            })
-            .as_ref()
+        let number = self.number(layout, from, to);
+        self.lane(number)
+    }
+
+    /// The number of the path between two nodes.
+    pub fn number(&mut self, layout: &Layout, from: Node, to: Node) -> usize {
+        let place = (bits(from) * 37 + bits(to)) % LATELY;
+        if let Some(Some((path, number))) = self.lately.get(place)
+            && *path == (from, to)
+        {
+            return *number;
+        }
+        let next = self.lanes.len();
+        let number = *self.numbers.entry((from, to)).or_insert(next);
+        if number == next {
+            let lane = if rank(from) <= rank(to) {
+                route(layout, from, to)
+            } else {
+                route(layout, to, from).map(|lane| lane.reversed())
+            };
+            self.lanes.push(((from, to), lane));
+        }
+        self.lately.resize(LATELY, None);
+        self.lately[place] = Some(((from, to), number));
+        number
+    }
+
+    /// A path by its number.
+    pub fn lane(&self, number: usize) -> Option<&Lane> {
+        self.lanes.get(number)?.1.as_ref()
+    }
+
+    /// The two ends of a path.
+    pub fn ends(&self, number: usize) -> Option<(Node, Node)> {
+        self.lanes.get(number).map(|(ends, _)| *ends)
+    }
+
+    /// How many paths have a number.
+    pub fn count(&self) -> usize {
+        self.lanes.len()
     }
 
     /// Where a message is now, so many places further aside than its lane.
@@ -104,14 +141,20 @@ impl Lanes {
     /// Where a message is now.
     pub fn place(&mut self, layout: &Layout, flight: &Flight, now: Instant, crowded: bool) -> Option<Point> {
         let t = progress(flight.sent, flight.due, now)?;
-        let lane = self.between(layout, flight.from, flight.to)?;
+        let number = self.number(layout, flight.from, flight.to);
         let spread = if crowded {
             f64::from((flight.id.wrapping_mul(2_654_435_769) >> 7 & 63) as u32) / 63.0 * 16.0 - 5.0
         } else {
             0.0
         };
-        Some(lane.at(t, SIDE + spread))
+        Some(self.lane(number)?.at(t, SIDE + spread))
     }
+}
+
+/// A small number that tells neighbouring nodes apart.
+fn bits(node: Node) -> usize {
+    let (kind, id) = rank(node);
+    usize::from(kind) * 251 + (id.unsigned_abs() as usize) * 4
 }
 
 /// Paths are worked out from the smaller rank to the larger, so that both directions share one.
@@ -286,6 +329,21 @@ mod tests {
                     assert!(near.contains(point), "{flight:?} is at {point:?}, not at {rect:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_path_keeps_its_number_and_its_ends() {
+        let stage = sample::cluster(50, 1, 40);
+        let layout = Layout::of(&stage.cast, 1072.0, 744.0);
+        let mut lanes = Lanes::default();
+        let nodes: Vec<Node> = stage.cast.nodes().map(|(node, ..)| node).collect();
+        let pairs: Vec<(Node, Node)> = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to))).collect();
+        let numbers: Vec<usize> = pairs.iter().map(|(from, to)| lanes.number(&layout, *from, *to)).collect();
+        assert_eq!(lanes.count(), pairs.len());
+        for ((from, to), number) in pairs.iter().zip(numbers) {
+            assert_eq!(lanes.number(&layout, *from, *to), number);
+            assert_eq!(lanes.ends(number), Some((*from, *to)));
         }
     }
 

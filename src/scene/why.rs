@@ -4,7 +4,7 @@
 //! needs no code in the protocols. A silence has no sender, so one step is added: what made the silent one silent.
 
 use super::events;
-use crate::kafka::fact::{Fact, NodeState};
+use crate::kafka::fact::{Fact, NodeState, QuorumPhase};
 use crate::kafka::ids::Node;
 use crate::sim::trace::{Names, Stamped};
 use crate::time::Instant;
@@ -88,6 +88,17 @@ fn setting_of(stamped: &Stamped) -> Option<(&'static str, Option<Node>)> {
         }
         Fact::ProduceFailed { .. } => "min.insync.replicas",
         Fact::BatchFailed { .. } => "delivery.timeout.ms",
+        Fact::QuorumState { to: QuorumPhase::Prospective, .. } => "controller.quorum.fetch.timeout.ms",
+        Fact::QuorumState { to: QuorumPhase::Candidate, .. } => "controller.quorum.election.timeout.ms",
+        Fact::ElrChanged { .. } => "min.insync.replicas",
+        Fact::SnapshotTaken { .. } => "metadata.log.max.record.bytes.between.snapshots",
+        Fact::SegmentRolled { .. } => "segment.bytes",
+        Fact::Flushed { .. } | Fact::UnflushedLost { .. } => "flush.messages",
+        Fact::LogStartAdvanced { .. } => "retention.ms",
+        Fact::SessionExpired { .. } => "zookeeper.session.timeout.ms",
+        Fact::DuplicateBatch { .. } | Fact::SequenceRefused { .. } | Fact::ProducerIdAssigned { .. } => {
+            "enable.idempotence"
+        }
         _ => return None,
     };
     Some((setting, stamped.node))
@@ -110,6 +121,11 @@ fn noted_with<'a>(sent: &Stamped, find: impl Fn(u64) -> Option<&'a Stamped>) -> 
                     | Fact::LeavingGroup { .. }
                     | Fact::RecordsSent { .. }
                     | Fact::BatchRetried { .. }
+                    | Fact::QuorumState { .. }
+                    | Fact::Voted { .. }
+                    | Fact::SessionExpired { .. }
+                    | Fact::ControllerLoaded { .. }
+                    | Fact::ReassignmentBegan { .. }
             )
     })
 }
@@ -119,6 +135,7 @@ fn silence<'a>(stamped: &Stamped, find: impl Fn(u64) -> Option<&'a Stamped>) -> 
     let silent = match &stamped.fact {
         Fact::BrokerFenced { broker, .. } => Node::Broker(*broker),
         Fact::IsrProposed { lagging: Some((broker, _)), .. } => Node::Broker(*broker),
+        Fact::SessionExpired { client, .. } => Node::Broker(*client),
         Fact::Disconnected { peer } => *peer,
         _ => return None,
     };

@@ -21,6 +21,8 @@ pub struct Books {
     producers: BTreeMap<ClientId, ProducerAccount>,
     consumers: BTreeMap<ClientId, ConsumerAccount>,
     acked: BTreeMap<Stream, RangeSet<u64>>,
+    /// Records that were deleted because they were old, or because somebody asked for it.
+    retired: BTreeMap<TopicPartition, BTreeMap<ClientId, RangeSet<u64>>>,
     groups: BTreeMap<Name, GroupAccount>,
 }
 
@@ -62,6 +64,18 @@ pub struct LateArrivals {
     pub ranges: Vec<std::ops::Range<u64>>,
 }
 
+/// What became of one producer's records of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub acked: u64,
+    /// Acknowledged, and on no log that can still serve the partition.
+    pub lost: u64,
+    /// Surplus copies.
+    pub duplicated: u64,
+    /// A batch stands after one that was sent later.
+    pub disordered: bool,
+}
+
 impl Books {
     /// Enters a fact. Records that came late are handed back: whether a later one has the same key, only the log tells.
     pub fn enter(&mut self, stamped: &Stamped) -> Option<LateArrivals> {
@@ -99,6 +113,14 @@ impl Books {
             _ => {}
         }
         None
+    }
+
+    /// A log start moved past these records: they were kept as long as was promised, and are not lost.
+    pub fn retire(&mut self, partition: TopicPartition, origins: impl Iterator<Item = Origin>) {
+        let retired = self.retired.entry(partition).or_default();
+        for origin in origins {
+            retired.entry(origin.producer).or_default().insert(ordinals(&origin));
+        }
     }
 
     fn producer(&mut self, id: ClientId) -> &mut ProducerAccount {
@@ -169,35 +191,61 @@ impl Books {
         })
     }
 
-    /// How many acknowledged records of a partition are on none of `logs`, which are those that can still serve it.
+    /// How many acknowledged records of a partition are on none of `logs`, which are those that can still serve it, and
+    /// have not grown too old for them either.
     pub fn lost<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> u64 {
-        let mut present: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
+        self.found(partition, logs).values().map(|found| found.lost).sum()
+    }
+
+    /// The same, producer by producer.
+    fn found<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> BTreeMap<ClientId, Found> {
+        let mut present = self.retired.get(&partition).cloned().unwrap_or_default();
         for origin in logs.filter_map(|batch| batch.origin) {
             present.entry(origin.producer).or_default().insert(ordinals(&origin));
         }
         let none = RangeSet::new();
-        let mut lost = 0;
+        let mut found = BTreeMap::new();
         for ((producer, _), acked) in self.acked.iter().filter(|((_, of), _)| *of == partition) {
             let present = present.get(producer).unwrap_or(&none);
-            lost += acked.iter().flat_map(|range| present.gaps(range)).map(|gap| gap.end - gap.start).sum::<u64>();
+            let count = |range: std::ops::Range<u64>| range.end - range.start;
+            found.insert(
+                *producer,
+                Found {
+                    acked: acked.iter().cloned().map(count).sum(),
+                    lost: acked.iter().flat_map(|range| present.gaps(range)).map(count).sum(),
+                    ..Found::default()
+                },
+            );
         }
-        lost
+        found
+    }
+
+    /// What became of each producer's records of a partition. `logs` can still serve it, `leading` speaks for it.
+    pub fn account<'a>(
+        &self,
+        partition: TopicPartition,
+        logs: impl Iterator<Item = &'a Batch>,
+        leading: impl Iterator<Item = &'a Batch>,
+    ) -> BTreeMap<ClientId, Found> {
+        let mut accounts = self.found(partition, logs);
+        let mut highest: BTreeMap<ClientId, u64> = BTreeMap::new();
+        let mut seen: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
+        for origin in leading.filter_map(|batch| batch.origin) {
+            let found = accounts.entry(origin.producer).or_default();
+            let highest = highest.entry(origin.producer).or_default();
+            found.disordered |= origin.first < *highest;
+            found.duplicated += surplus(seen.entry(origin.producer).or_default(), &origin);
+            *highest = (*highest).max(origin.first);
+        }
+        accounts
     }
 
     /// Surplus copies of application records on one log.
     pub fn duplicated<'a>(log: impl Iterator<Item = &'a Batch>) -> u64 {
         let mut seen: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
-        let mut surplus = 0;
-        for origin in log.filter_map(|batch| batch.origin) {
-            let range = ordinals(&origin);
-            let seen = seen.entry(origin.producer).or_default();
-            if seen.last().is_some_and(|last| range.start < last.end) {
-                let fresh: u64 = seen.gaps(&range).map(|gap| gap.end - gap.start).sum();
-                surplus += u64::from(origin.count) - fresh;
-            }
-            seen.insert(range);
-        }
-        surplus
+        log.filter_map(|batch| batch.origin)
+            .map(|origin| surplus(seen.entry(origin.producer).or_default(), &origin))
+            .sum()
     }
 
     /// Records of a partition's log that the group has committed past although nobody worked on them.
@@ -220,6 +268,18 @@ impl LateArrivals {
     fn contains(&self, ordinal: u64) -> bool {
         self.ranges.iter().any(|range| range.contains(&ordinal))
     }
+}
+
+/// How many of these records were seen before; they all are from here on.
+fn surplus(seen: &mut RangeSet<u64>, origin: &Origin) -> u64 {
+    let range = ordinals(origin);
+    let mut surplus = 0;
+    if seen.last().is_some_and(|last| range.start < last.end) {
+        let fresh: u64 = seen.gaps(&range).map(|gap| gap.end - gap.start).sum();
+        surplus = u64::from(origin.count) - fresh;
+    }
+    seen.insert(range);
+    surplus
 }
 
 fn ordinals(origin: &Origin) -> std::ops::Range<u64> {

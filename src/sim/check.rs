@@ -3,12 +3,41 @@
 //! Each check reads the facts of one event and, where they touch a partition, its replicas; what it must remember it
 //! keeps itself, so that it never trusts the bookkeeping of the machines it judges. Names follow the properties of
 //! Kafka's TLA+ models where there is one.
+//!
+//! | file | what it holds the model to |
+//! | --- | --- |
+//! | `leaders` | `OneLeaderPerEpoch`, `EpochsRise`, `LeaderInIsr`, `IsrIsFit`, `ElectionsAreClean` |
+//! | `logs` | `LeaderHighWatermarkNeverFalls`, `HighWatermarkWithinLog`, `LogsAgreeUpToHighWatermark`, `NoCommitBelowMinIsr`, `LeaderHasEveryCommittedRecord`, `CommittedRecordsSurvive`, `IsrHasEveryCommittedRecord`, `EpochsOnLogRise`, `LogsMatch` |
+//! | `clients` | `AckedIsCommitted`, `ReadIsCommitted` |
+//! | `groups` | `OneReaderPerGeneration`, `CommitsWithinLog`, `CommitIsReplicated`, `CommitsNeverFall`, `CommittedOffsetsSurvive` |
+//! | `quorum` | `OneQuorumLeaderPerEpoch`, `OneVotePerEpoch`, `ControllerEpochsRise`, `QuorumLeaderHasEveryCommittedRecord`, `CommittedMetadataSurvives`, `CommittedMetadataAgrees` |
+//! | `ledger` | `LedgerAddsUp`, `AckedRecordsSurvive`, `IdempotentProducersDoNotRepeat`, at the end of a run |
+//!
+//! What Kafka itself does not promise is *forgiven*, partition by partition: what an unclean election, an emptied disk, or
+//! power lost on too many machines takes away. From then on nothing is asked of the records that partition had; that they
+//! are counted is the books' business.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod clients;
+mod groups;
+mod leaders;
+mod ledger;
+mod logs;
+mod quorum;
 
+use std::collections::BTreeSet;
+
+use self::groups::GroupChecks;
+use self::leaders::LeaderChecks;
+pub use self::ledger::Account;
+use self::logs::LogChecks;
+use self::quorum::QuorumChecks;
+use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, LeaderEpoch, Node, TopicPartition};
 use crate::kafka::log::Log;
+use crate::kafka::metadata::MetadataImage;
+use crate::kafka::quorum::Quorum;
+use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
 use crate::sim::trace::Stamped;
 use crate::time::Instant;
@@ -35,63 +64,130 @@ pub trait Witness {
     fn broker_ids(&self) -> Vec<BrokerId>;
     /// How a partition is called.
     fn name(&self, partition: TopicPartition) -> String;
+    /// A voter that runs.
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum>;
+    /// Every voter's metadata log, whether its process runs or not.
+    fn metadata_logs(&self) -> Vec<MetadataLog>;
     /// Whether a replica outside the ISR may lead this partition.
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
+    /// The cluster as a controller that runs has it.
+    fn image_of(&self, controller: Node) -> Option<&MetadataImage>;
+    /// The ISR of a partition as the active controller has it, if it holds this broker for the leader in this epoch.
+    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]>;
+    /// The group coordinator of a broker that runs.
+    fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator>;
+    /// The replicas that a running broker leads of `__consumer_offsets`.
+    fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica>;
+    /// Whether a producer waits for every in-sync replica (`acks=all`).
+    fn waits_for_all(&self, producer: ClientId) -> bool;
+    /// Whether an old version's rules are on, which are known to lose records.
+    fn has_old_rules(&self) -> bool;
 }
 
 /// What the checks remember.
 #[derive(Clone, Debug, Default)]
 pub struct Checks {
-    leaders: BTreeMap<(TopicPartition, LeaderEpoch), BrokerId>,
-    high_watermarks: BTreeMap<(BrokerId, TopicPartition), (LeaderEpoch, Offset)>,
-    committed: BTreeMap<TopicPartition, Tip>,
-    owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
-    /// Partitions whose last copy somebody took away.
-    wiped: BTreeSet<TopicPartition>,
-    violations: Vec<Violation>,
+    leaders: LeaderChecks,
+    logs: LogChecks,
+    groups: GroupChecks,
+    quorum: QuorumChecks,
+    /// Producers that were given an id, by which leaders recognise what they have already.
+    idempotent: BTreeSet<ClientId>,
+    verdict: Verdict,
 }
 
-/// The last committed batch of a partition. As every replica's log is one history, it stands for all before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tip {
-    next_offset: Offset,
-    epoch: LeaderEpoch,
-    crc: u32,
+/// What was found, and what is not held against the model.
+#[derive(Clone, Debug, Default)]
+struct Verdict {
+    /// Partitions that lost records as Kafka would have.
+    forgiven: BTreeSet<TopicPartition>,
+    violations: Vec<Violation>,
 }
 
 /// More than this is not kept: one broken promise breaks others.
 const MAX_VIOLATIONS: usize = 100;
 
+impl Verdict {
+    fn report(&mut self, name: &'static str, stamped: &Stamped, what: String) {
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(Violation { name, at: stamped.at, what, fact: stamped.id });
+        }
+    }
+
+    fn is_forgiven(&self, partition: TopicPartition) -> bool {
+        self.forgiven.contains(&partition)
+    }
+}
+
 impl Checks {
     /// Looks at what one event did.
     pub fn after_event(&mut self, facts: &[Stamped], world: &impl Witness) {
+        let verdict = &mut self.verdict;
         for stamped in facts {
+            let voter = if let Some(Node::Controller(id)) = stamped.node { world.quorum(id) } else { None };
+            if let Some((name, what)) = self.quorum.after_fact(stamped, voter, || world.metadata_logs()) {
+                verdict.report(name, stamped, what);
+            }
+            let broker = stamped.node.and_then(Node::broker);
             match &stamped.fact {
+                Fact::Command { text } => self.leaders.command(text),
+                Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
+                    if *unclean {
+                        self.logs.forgive(*partition, verdict);
+                    }
+                    self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
+                    self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
+                }
+                Fact::IsrChanged { partition, from, to, .. } => {
+                    self.logs.joined(stamped, *partition, from, to, world, verdict);
+                    self.logs.healed(*partition, to);
+                    self.leaders.elected(stamped, *partition, None, world, verdict);
+                }
                 Fact::BecameLeader { partition, epoch, .. } => {
-                    let Some(Node::Broker(broker)) = stamped.node else { continue };
-                    self.one_leader_per_epoch(stamped, broker, *partition, *epoch, world);
-                    self.leader_completeness(stamped, broker, *partition, world);
-                    self.leader_high_watermark_monotonic(stamped, broker, *partition, world);
+                    let Some(broker) = broker else { continue };
+                    self.leaders.became_leader(stamped, broker, *partition, *epoch, world, verdict);
+                    self.logs.became_leader(stamped, broker, *partition, world, verdict);
+                }
+                Fact::BecameFollower { partition, epoch, .. } => {
+                    let Some(broker) = broker else { continue };
+                    self.leaders.epochs_rise(stamped, broker, *partition, *epoch, world, verdict);
                 }
                 Fact::HighWatermark { partition, leader: true, .. } => {
-                    let Some(Node::Broker(broker)) = stamped.node else { continue };
-                    self.leader_high_watermark_monotonic(stamped, broker, *partition, world);
-                    self.committed_on_every_isr_log(stamped, broker, *partition, world);
+                    let Some(broker) = broker else { continue };
+                    self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
-                Fact::Truncated { partition, to, .. } => {
-                    self.committed_survives_truncation(stamped, *partition, *to, world)
+                Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
+                Fact::Appended { partition, base_offset, epoch, leader, .. } => {
+                    let Some(broker) = broker else { continue };
+                    logs::appended(stamped, (broker, *leader), *partition, *base_offset, *epoch, world, verdict);
+                }
+                Fact::Truncated { partition, to, .. } => self.logs.truncated(stamped, *partition, *to, world, verdict),
+                Fact::UnflushedLost { partition, to, .. } => {
+                    let Some(broker) = broker else { continue };
+                    self.logs.unflushed_lost(broker, *partition, *to, world, verdict);
+                }
+                Fact::LogStartAdvanced { partition, .. } => self.logs.forgive(*partition, verdict),
+                Fact::BatchAcked { partition, origin, base_offset, .. } => {
+                    let committed = self.logs.committed_up_to(*partition);
+                    clients::acked(stamped, *partition, origin, *base_offset, committed, world, verdict);
+                }
+                Fact::ProducerIdAssigned { .. } => self.idempotent.extend(stamped.node.and_then(Node::client)),
+                Fact::Fetched { partition, base_offset, count } => {
+                    let committed = self.logs.committed_up_to(*partition);
+                    clients::fetched(stamped, *partition, *base_offset, *count, committed, world, verdict);
                 }
                 Fact::PartitionsAssigned { group, generation, partitions } => {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
-                    for partition in partitions {
-                        self.one_owner_per_generation(stamped, group, *generation, *partition, member, world);
-                    }
+                    self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
                 }
-                // ZooKeeper mode: the controller died before it saw a leader die, and the next one finds that broker alive
-                // again. It leads on in the same epoch, from the high watermark that its disk has.
-                Fact::ControllerLoaded { .. } => self.high_watermarks.clear(),
+                Fact::GroupState { group, generation, .. } => self.groups.generation(stamped, group, *generation),
                 Fact::OffsetCommitted { group, partition, offset } => {
-                    self.commit_within_log(stamped, group, *partition, *offset, world);
+                    let Some(broker) = broker else { continue };
+                    self.groups.committed(stamped, broker, group, *partition, *offset, world, verdict);
+                }
+                Fact::CoordinatorLoaded { partition, .. } => {
+                    let Some(broker) = broker else { continue };
+                    self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }
                 _ => {}
             }
@@ -100,189 +196,16 @@ impl Checks {
 
     /// A disk is about to be emptied. Nobody promised that what only it holds will be there afterwards.
     pub fn before_wipe(&mut self, broker: BrokerId, world: &impl Witness) {
-        let others: Vec<BrokerId> = world.broker_ids().into_iter().filter(|id| *id != broker).collect();
-        let is_elsewhere = |partition: TopicPartition, tip: Tip| {
-            let mut logs = others.iter().filter_map(|id| world.log(*id, partition));
-            logs.any(|log| tip_at(log, tip.next_offset) == Some(tip))
-        };
-        self.wiped.extend(self.committed.iter().filter(|(of, tip)| !is_elsewhere(**of, **tip)).map(|(of, _)| *of));
-        self.committed.retain(|partition, _| !self.wiped.contains(partition));
+        self.logs.before_wipe(broker, world, &mut self.verdict);
     }
 
     /// Every broken promise so far.
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        &self.verdict.violations
     }
 
-    fn report(&mut self, name: &'static str, stamped: &Stamped, what: String) {
-        if self.violations.len() < MAX_VIOLATIONS {
-            self.violations.push(Violation { name, at: stamped.at, what, fact: stamped.id });
-        }
+    /// Whether a partition has lost records as Kafka would have: nothing is promised of those it had.
+    pub fn is_forgiven(&self, partition: TopicPartition) -> bool {
+        self.verdict.is_forgiven(partition)
     }
-
-    fn one_leader_per_epoch(
-        &mut self,
-        stamped: &Stamped,
-        broker: BrokerId,
-        partition: TopicPartition,
-        epoch: LeaderEpoch,
-        world: &impl Witness,
-    ) {
-        let first = *self.leaders.entry((partition, epoch)).or_insert(broker);
-        if first != broker {
-            let what = format!(
-                "{} has two leaders in epoch {epoch}: broker-{first} and broker-{broker}",
-                world.name(partition)
-            );
-            self.report("OneLeaderPerEpoch", stamped, what);
-        }
-    }
-
-    /// A leader's high watermark never falls, within its epoch.
-    fn leader_high_watermark_monotonic(
-        &mut self,
-        stamped: &Stamped,
-        broker: BrokerId,
-        partition: TopicPartition,
-        world: &impl Witness,
-    ) {
-        let Some(replica) = world.replica(broker, partition).filter(|replica| replica.is_leader()) else { return };
-        let now = (replica.leader_epoch(), replica.high_watermark());
-        let before = self.high_watermarks.insert((broker, partition), now);
-        if let Some((_, fell_from)) = before.filter(|&(epoch, offset)| epoch == now.0 && offset > now.1) {
-            let what = format!("{} on broker-{broker} fell from {fell_from} to {}", world.name(partition), now.1);
-            self.report("LeaderHighWatermarkNeverFalls", stamped, what);
-        }
-        if now.1 > replica.log().end() {
-            let what =
-                format!("{} on broker-{broker}: high watermark {} is beyond the log end", world.name(partition), now.1);
-            self.report("HighWatermarkWithinLog", stamped, what);
-        }
-    }
-
-    /// What is below the high watermark is on the log of every replica in the ISR, and it is the same there.
-    fn committed_on_every_isr_log(
-        &mut self,
-        stamped: &Stamped,
-        broker: BrokerId,
-        partition: TopicPartition,
-        world: &impl Witness,
-    ) {
-        let Some(leader) = world.replica(broker, partition) else { return };
-        let Some(leadership) = leader.leadership() else { return };
-        let high_watermark = leader.high_watermark();
-        let Some(tip) = tip_at(leader.log(), high_watermark) else { return };
-        for id in leadership.isr().iter().filter(|id| **id != broker) {
-            let Some(follower) = world.replica(*id, partition) else { continue };
-            if tip_at(follower.log(), high_watermark) != Some(tip) {
-                let what = format!(
-                    "{}: broker-{id} is in the ISR but its log does not agree with broker-{broker}'s up to {high_watermark}",
-                    world.name(partition)
-                );
-                self.report("LogsAgreeUpToHighWatermark", stamped, what);
-            }
-        }
-        let known = self.committed.entry(partition).or_insert(tip);
-        if tip.next_offset >= known.next_offset {
-            *known = tip;
-        }
-    }
-
-    /// A leader elected from the ISR has every committed record.
-    fn leader_completeness(
-        &mut self,
-        stamped: &Stamped,
-        broker: BrokerId,
-        partition: TopicPartition,
-        world: &impl Witness,
-    ) {
-        let Some(tip) = self.committed.get(&partition).copied() else { return };
-        if world.allows_unclean_election(partition) {
-            self.committed.remove(&partition);
-            return;
-        }
-        let Some(leader) = world.replica(broker, partition) else { return };
-        if tip_at(leader.log(), tip.next_offset) != Some(tip) {
-            let what = format!(
-                "{}: broker-{broker} leads without the committed records below {}; its log ends at {}",
-                world.name(partition),
-                tip.next_offset,
-                leader.log().end()
-            );
-            self.report("LeaderHasEveryCommittedRecord", stamped, what);
-        }
-    }
-
-    fn committed_survives_truncation(
-        &mut self,
-        stamped: &Stamped,
-        partition: TopicPartition,
-        to: Offset,
-        world: &impl Witness,
-    ) {
-        let Some(tip) = self.committed.get(&partition).copied().filter(|tip| to < tip.next_offset) else { return };
-        if world.allows_unclean_election(partition) {
-            return;
-        }
-        // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| tip_at(log, tip.next_offset) == Some(tip));
-        if !somewhere {
-            let what =
-                format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));
-            self.report("CommittedRecordsSurvive", stamped, what);
-        }
-    }
-
-    fn one_owner_per_generation(
-        &mut self,
-        stamped: &Stamped,
-        group: &Name,
-        generation: Generation,
-        partition: TopicPartition,
-        member: ClientId,
-        world: &impl Witness,
-    ) {
-        let before = self.owners.insert((group.clone(), partition), (generation, member));
-        if let Some((_, other)) =
-            before.filter(|&(other_generation, other)| other_generation == generation && other != member)
-        {
-            let what = format!(
-                "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
-                world.name(partition)
-            );
-            self.report("OneReaderPerGeneration", stamped, what);
-        }
-    }
-
-    fn commit_within_log(
-        &mut self,
-        stamped: &Stamped,
-        group: &Name,
-        partition: TopicPartition,
-        offset: Offset,
-        world: &impl Witness,
-    ) {
-        let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
-        // Where records may go again, a consumer may have been beyond what is left.
-        if self.wiped.contains(&partition) || world.allows_unclean_election(partition) {
-            return;
-        }
-        if let Some(end) = ends.max().filter(|end| offset > *end) {
-            let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));
-            self.report("CommitsWithinLog", stamped, what);
-        }
-    }
-}
-
-/// The batch that ends at or before `offset`, as evidence of everything up to there; `None` where the log is shorter.
-fn tip_at(log: &Log, offset: Offset) -> Option<Tip> {
-    if offset == 0 || log.end() < offset {
-        return None;
-    }
-    let batch = log.batch_at(offset - 1)?;
-    Some(Tip { next_offset: batch.next_offset(), epoch: batch.leader_epoch, crc: batch.crc })
 }

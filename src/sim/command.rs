@@ -13,6 +13,7 @@ use std::fmt;
 
 use super::spec::{BrokerSpec, ConsumerSpec, NodeName, ProducerSpec, TopicSpec};
 use super::units::{self, Share};
+use crate::kafka::disk::DiskChange;
 use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
 use crate::kafka::tool::command::{CreateTopic, quoted};
@@ -25,7 +26,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Crash at once: memory gone, disk kept, no goodbye. With `power`, the machine is dark too: nobody there refuses a
-    /// connection, so peers learn of it by their timeouts. (What was not flushed will go with it once there is storage.)
+    /// connection, so peers learn of it by their timeouts; and what was not flushed to its disk is gone.
     Kill {
         node: NodeName,
         power: bool,
@@ -55,10 +56,17 @@ pub enum Command {
     Wipe {
         node: NodeName,
     },
-    /// No message crosses between the two sides. Neither is empty, and no node stands on both.
+    /// A broker's disk is full, has room again, or is of another kind.
+    Disk {
+        node: NodeName,
+        change: DiskChange,
+    },
+    /// No message crosses between the two sides; with `one_way`, none from the `one` to the `other`. Neither is empty,
+    /// and no node stands on both.
     Cut {
         one: Vec<NodeName>,
         other: Vec<NodeName>,
+        one_way: bool,
         lasting: Option<Duration>,
     },
     /// One link, both ways.
@@ -155,9 +163,11 @@ impl fmt::Display for Command {
             Self::Resume { node } => write!(f, "resume {node}"),
             Self::Slow { node, times, lasting } => write!(f, "slow {node} x{times}{}", Lasting(*lasting)),
             Self::Wipe { node } => write!(f, "wipe {node}"),
-            Self::Cut { one, other, lasting } => {
-                write!(f, "cut {} | {}{}", Spaced(one), Spaced(other), Lasting(*lasting))
+            Self::Cut { one, other, one_way, lasting } => {
+                let wall = if *one_way { "->" } else { "|" };
+                write!(f, "cut {} {wall} {}{}", Spaced(one), Spaced(other), Lasting(*lasting))
             }
+            Self::Disk { node, change } => write!(f, "disk {node}{}", ShownDisk(*change)),
             Self::Link { a, b, change } => write!(f, "link {a} {b}{change}"),
             Self::Heal { link: None } => write!(f, "heal"),
             Self::Heal { link: Some((a, b)) } => write!(f, "heal {a} {b}"),
@@ -273,6 +283,21 @@ fn fmt_values(f: &mut fmt::Formatter<'_>, values: &Values) -> fmt::Result {
 /// ` KEY=VALUE`, quoted where the value would not read back as one word.
 fn option(f: &mut fmt::Formatter<'_>, key: &str, value: &str) -> fmt::Result {
     write!(f, " {key}={}", quoted(value))
+}
+
+struct ShownDisk(DiskChange);
+
+impl fmt::Display for ShownDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DiskChange::Full => write!(f, " full"),
+            DiskChange::Ok => write!(f, " ok"),
+            DiskChange::Other { kind, cache } => {
+                kind.iter().try_for_each(|kind| write!(f, " {}", kind.name()))?;
+                cache.iter().try_for_each(|cache| write!(f, " cache={cache}"))
+            }
+        }
+    }
 }
 
 struct Lasting(Option<Duration>);

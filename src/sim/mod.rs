@@ -22,6 +22,12 @@ pub mod check;
 
 pub mod world;
 
+pub mod faults;
+
+pub mod random;
+
+pub mod trial;
+
 pub mod playback;
 
 pub mod history;

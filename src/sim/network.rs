@@ -31,19 +31,25 @@ pub struct Network {
     sending: BTreeMap<Node, Instant>,
 }
 
-/// A wall between two sets of nodes.
+/// A wall between two sets of nodes, or one that only what comes from the `one` side cannot pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     pub one: BTreeSet<Node>,
     pub other: BTreeSet<Node>,
+    pub one_way: bool,
     /// Links that cross it all the same: they were healed by themselves.
     healed: BTreeSet<(Node, Node)>,
 }
 
 impl Cut {
-    fn separates(&self, a: Node, b: Node) -> bool {
+    fn stops(&self, from: Node, to: Node) -> bool {
         let across = |a, b| self.one.contains(a) && self.other.contains(b);
-        (across(&a, &b) || across(&b, &a)) && !self.healed.contains(&(a.min(b), a.max(b)))
+        (across(&from, &to) || (!self.one_way && across(&to, &from)))
+            && !self.healed.contains(&(from.min(to), from.max(to)))
+    }
+
+    fn separates(&self, a: Node, b: Node) -> bool {
+        self.stops(a, b) || self.stops(b, a)
     }
 
     fn separates_nobody(&self) -> bool {
@@ -112,15 +118,20 @@ impl Network {
         self.links.get(&(a.min(b), a.max(b))).copied().unwrap_or_default()
     }
 
-    /// Whether a cut lies between two nodes.
-    pub fn is_cut(&self, a: Node, b: Node) -> bool {
+    /// Whether a cut stops what one node sends to another.
+    pub fn is_cut(&self, from: Node, to: Node) -> bool {
+        self.cuts.values().any(|cut| cut.stops(from, to))
+    }
+
+    /// Whether a cut lies between two nodes, one way or both: no new connection comes about across it.
+    pub fn parts(&self, a: Node, b: Node) -> bool {
         self.cuts.values().any(|cut| cut.separates(a, b))
     }
 
     /// Builds a wall. The number names it for [`Network::remove_cut`].
-    pub fn cut(&mut self, one: BTreeSet<Node>, other: BTreeSet<Node>) -> u32 {
+    pub fn cut(&mut self, one: BTreeSet<Node>, other: BTreeSet<Node>, one_way: bool) -> u32 {
         self.next_cut += 1;
-        self.cuts.insert(self.next_cut, Cut { one, other, healed: BTreeSet::new() });
+        self.cuts.insert(self.next_cut, Cut { one, other, one_way, healed: BTreeSet::new() });
         self.next_cut
     }
 

@@ -173,6 +173,9 @@ pub struct LedgerReport {
     pub lost: u64,
     /// Surplus copies of one application record on the leaders' logs.
     pub duplicated: u64,
+    /// Offsets at which a leader's log and another of its ISR hold different records. Only rules of old let it come to
+    /// that (`compat`).
+    pub diverged: u64,
     pub groups: BTreeMap<String, GroupLedgerReport>,
 }
 
@@ -289,7 +292,7 @@ mod tests {
             r#""offsets":{"orders-0":{"committed":10,"log_end":10,"lag":0}}}},"#,
             r#""producers":{"producer-go":{"sent":10,"acked":10,"failed":0,"pending":0,"retries":0}},"#,
             r#""consumers":{"consumer-c1":{"polled":10,"processed":10}},"#,
-            r#""ledger":{"sent":10,"acked":10,"failed":0,"pending":0,"lost":0,"duplicated":0,"#,
+            r#""ledger":{"sent":10,"acked":10,"failed":0,"pending":0,"lost":0,"duplicated":0,"diverged":0,"#,
             r#""groups":{"g":{"processed":10,"distinct":10,"redelivered":0,"missed":0,"out_of_order":0}}},"#,
             r#""expectations":[{"at":"end","that":"ledger.lost == 0","holds":true,"found":0}]}"#,
         );

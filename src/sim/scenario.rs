@@ -10,6 +10,7 @@ pub use fields::ScenarioError;
 use super::command::Command;
 use super::report::Expectation;
 pub use super::spec::{BrokerSpec, ConsumerSpec, NetworkSpec, ProducerSpec, Settings, TopicSpec};
+use crate::kafka::compat::TruncationRule;
 use crate::time::{Duration, Instant};
 
 /// A scenario that can be run as it stands: every name in it exists, and Kafka takes every setting.
@@ -22,6 +23,8 @@ pub struct Scenario {
     pub duration: Duration,
     pub mode: Mode,
     pub brokers: Vec<BrokerSpec>,
+    /// `compat`: how followers find out what to cut off their logs.
+    pub truncation: TruncationRule,
     /// How many voters the metadata quorum has, or servers the ZooKeeper ensemble.
     pub controllers: u32,
     /// Settings of every broker; valid for a [`crate::kafka::config::BrokerConfig`].

@@ -340,6 +340,7 @@ impl Names {
             Timer::FollowerFetch { leader } => format!("FollowerFetch broker-{leader}"),
             Timer::DelayedFetch { id } => format!("DelayedFetch {id}"),
             Timer::DelayedProduce { id } => format!("DelayedProduce {id}"),
+            Timer::DiskRead { id } => format!("DiskRead {id}"),
             Timer::GroupJoin { group } => format!("GroupJoin {group}"),
             Timer::GroupSync { group } => format!("GroupSync {group}"),
             Timer::GroupSession { group, member } => format!("GroupSession {group} {member}"),

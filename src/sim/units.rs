@@ -109,6 +109,11 @@ impl Share {
         u32::try_from(millionths).ok().filter(|share| *share <= Self::WHOLE).map(Self)
     }
 
+    /// So many hundredths; more than all is all.
+    pub const fn percent(percent: u32) -> Self {
+        Self(if percent > 100 { Self::WHOLE } else { percent * 10_000 })
+    }
+
     pub const fn millionths(self) -> u32 {
         self.0
     }

@@ -7,24 +7,32 @@
 //! The world is cheap to clone: machines are shared until one of the clones steps them, record bytes always.
 
 mod commands;
+mod connections;
+mod disk;
 mod founding;
 mod report;
 mod setup;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::rc::Rc;
 
 use crate::kafka::broker::{Broker, BrokerDisk};
+use crate::kafka::config::Acks;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::controller::Controller;
+use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
-use crate::kafka::fact::{DropReason, Fact, NodeState};
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, TopicPartition, ZooKeeperId};
+use crate::kafka::fact::{Fact, NodeState};
+use crate::kafka::ids::{
+    BrokerId, ClientId, ControllerId, LeaderEpoch, Name, Node, OFFSETS_TOPIC, TopicPartition, ZooKeeperId,
+};
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::producer::Producer;
-use crate::kafka::quorum::ControllerDisk;
+use crate::kafka::quorum::log::MetadataLog;
+use crate::kafka::quorum::{ControllerDisk, Quorum};
 use crate::kafka::replica::Replica;
 use crate::kafka::tool::Tool;
 use crate::kafka::zookeeper::{ZooKeeperDisk, ZooKeeperServer};
@@ -37,6 +45,7 @@ use crate::sim::report::ExpectationReport;
 use crate::sim::scenario::{BrokerSpec, ConsumerSpec, ProducerSpec, Scenario};
 use crate::sim::trace::{Names, Stamped, TraceHash};
 use crate::time::{Duration, Instant};
+use connections::Connections;
 
 /// A message under way.
 #[derive(Clone, Debug)]
@@ -68,6 +77,12 @@ enum Event {
         node: Node,
         peer: Node,
         cause: u64,
+    },
+    /// A client has waited `socket.connection.setup.timeout.ms` for a connection.
+    SetupTimeout {
+        client: Node,
+        server: Node,
+        attempt: u64,
     },
     /// A step of the scenario.
     Step(u32),
@@ -155,10 +170,7 @@ pub struct World {
     queue: Queue<Event>,
     names: Names,
     slots: BTreeMap<Node, Rc<Slot>>,
-    connections: BTreeSet<(Node, Node)>,
-    /// Messages and news of broken connections that cuts hold up.
-    held_up: Vec<Rc<Envelope>>,
-    held_up_news: Vec<(Node, Node, u64)>,
+    connections: Connections,
     next_fact: u64,
     events: u64,
     hash: TraceHash,
@@ -224,6 +236,7 @@ impl World {
             }
             Event::Ready { node } => self.wake(node),
             Event::Disconnect { node, peer, cause } => self.deliver_news(node, peer, cause),
+            Event::SetupTimeout { client, server, attempt } => self.give_up_setup(client, server, attempt),
             Event::Step(index) => self.run_scenario_step(index),
             Event::Boot { node, cause } => self.boot(node, cause),
             Event::Resume { node, cause } => self.resume(node, cause),
@@ -253,6 +266,13 @@ impl World {
             self.hash.add(stamped);
             if let Fact::TopicCreated { topic, name, .. } = &stamped.fact {
                 self.names.add_topic(*topic, name.clone());
+            }
+            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) =
+                (&stamped.fact, stamped.node)
+            {
+                let mut books = mem::take(&mut self.books);
+                books.retire(*partition, self.log(broker, *partition).into_iter().flat_map(Log::retired));
+                self.books = books;
             }
             if let Some(late) = self.books.enter(stamped) {
                 let mut books = mem::take(&mut self.books);
@@ -329,13 +349,18 @@ impl World {
         };
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&node).map(Rc::make_mut) else { return };
-        let done = now + service_time(&input, slot.slow);
-        slot.busy_until = done;
+        let service = service_time(&input, slot.slow);
         let mut out = Effects::default();
         slot.machine.step(now, input, &mut out);
+        let (slow, busy) = (u64::from(slot.slow), out.busy_for());
+        let done = now + service + busy * slow;
+        slot.busy_until = done;
         for effect in out.drain() {
             match effect {
                 Effect::Send { to, message } => self.send(done, node, to, message, cause),
+                Effect::SetTimer { at, timer } if timer.ends_work() => {
+                    self.set_timer(node, (now + at.since(now) * slow).max(done), timer, cause);
+                }
                 Effect::SetTimer { at, timer } => self.set_timer(node, at.max(done), timer, cause),
                 Effect::CancelTimer(timer) => self.cancel_timer(node, &timer),
                 Effect::Note(fact) => {
@@ -346,6 +371,8 @@ impl World {
                 }
                 Effect::CloseConnection { peer } => self.close_connection(node, peer, cause),
                 Effect::Exit => self.end_process(node, NodeState::Stopped, cause),
+                Effect::Halt => self.end_process(node, NodeState::Killed, cause),
+                Effect::Busy(_) => {}
             }
         }
         self.follow_boot(node, cause);
@@ -383,87 +410,6 @@ impl World {
         }
     }
 
-    fn send(&mut self, at: Instant, from: Node, to: Node, message: Message, cause: u64) {
-        let api = message.api();
-        let fact = Fact::Sent { to, api, request: message.is_request(), correlation_id: message.correlation_id() };
-        let id = self.note(Some(from), cause, fact);
-        self.connections.insert((from.min(to), from.max(to)));
-        let passage = self.network.pass(at, from, to, message.wire_bytes(), &mut self.rng);
-        for _ in 0..passage.losses {
-            self.note(Some(from), id, Fact::Dropped { to, api, reason: DropReason::Lost });
-        }
-        let envelope = Rc::new(Envelope { id, from, to, sent: at, due: passage.due, message });
-        self.queue.schedule(passage.due, Event::Deliver(envelope));
-    }
-
-    fn deliver(&mut self, envelope: Rc<Envelope>) {
-        let (id, from, to) = (envelope.id, envelope.from, envelope.to);
-        let api = envelope.message.api();
-        if self.network.is_cut(from, to) {
-            self.note(Some(from), id, Fact::Dropped { to, api, reason: DropReason::Cut });
-            self.held_up.push(envelope);
-            return;
-        }
-        match self.slots.get(&to) {
-            Some(slot) if slot.is_up() => {
-                let message = Rc::unwrap_or_clone(envelope).message;
-                self.give(to, Input::Message { from, message }, id);
-            }
-            // Without power nobody says "connection refused".
-            Some(slot) if slot.dark => {}
-            _ => {
-                let refused = self.note(Some(from), id, Fact::Dropped { to, api, reason: DropReason::Refused });
-                self.connections.remove(&(from.min(to), from.max(to)));
-                self.tell_disconnected(from, to, refused);
-            }
-        }
-    }
-
-    /// Lets `node` know, after the way there, that its connection to `peer` is gone.
-    fn tell_disconnected(&mut self, node: Node, peer: Node, cause: u64) {
-        let at = self.now + self.network.signal(peer, node);
-        self.queue.schedule(at, Event::Disconnect { node, peer, cause });
-    }
-
-    fn deliver_news(&mut self, node: Node, peer: Node, cause: u64) {
-        if self.network.is_cut(node, peer) {
-            self.held_up_news.push((node, peer, cause));
-        } else {
-            self.give(node, Input::Disconnected { peer }, cause);
-        }
-    }
-
-    /// One end closes a connection: what is under way on it is lost, and the other end learns of it.
-    fn close_connection(&mut self, node: Node, peer: Node, cause: u64) {
-        let between = |envelope: &Envelope| {
-            (envelope.from == node && envelope.to == peer) || (envelope.from == peer && envelope.to == node)
-        };
-        self.queue.extract(|event| matches!(event, Event::Deliver(envelope) if between(envelope)));
-        self.held_up.retain(|envelope| !between(envelope));
-        self.connections.remove(&(node.min(peer), node.max(peer)));
-        self.tell_disconnected(peer, node, cause);
-    }
-
-    /// A cut has gone: TCP gets through again.
-    fn release_held_up(&mut self) {
-        for envelope in mem::take(&mut self.held_up) {
-            if self.network.is_cut(envelope.from, envelope.to) {
-                self.held_up.push(envelope);
-                continue;
-            }
-            let due = self.network.resume(self.now, envelope.from, envelope.to);
-            let envelope = Rc::new(Envelope { due, ..Rc::unwrap_or_clone(envelope) });
-            self.queue.schedule(due, Event::Deliver(envelope));
-        }
-        for (node, peer, cause) in mem::take(&mut self.held_up_news) {
-            if self.network.is_cut(node, peer) {
-                self.held_up_news.push((node, peer, cause));
-            } else {
-                self.tell_disconnected(node, peer, cause);
-            }
-        }
-    }
-
     /// A process ends: its memory, its timers and its connections are gone.
     fn end_process(&mut self, node: Node, state: NodeState, cause: u64) {
         let Some(slot) = self.slot_mut(node).filter(|slot| slot.is_up()) else { return };
@@ -477,14 +423,10 @@ impl World {
             self.queue.cancel(ticket);
         }
         let ended = self.change_state(node, state, cause);
-        self.held_up.retain(|envelope| envelope.from != node && envelope.to != node);
-        let peers: Vec<(Node, Node)> =
-            self.connections.iter().filter(|(a, b)| *a == node || *b == node).copied().collect();
-        for (a, b) in peers {
-            self.connections.remove(&(a, b));
-            if !dark {
-                self.tell_disconnected(if a == node { b } else { a }, node, ended);
-            }
+        if dark {
+            self.lose_power(node, ended);
+        } else {
+            self.reset_connections(node, ended);
         }
         if leaving || matches!(node, Node::Tool(_)) {
             self.slots.remove(&node);
@@ -642,7 +584,7 @@ impl World {
             .queue
             .iter()
             .filter_map(|(_, event)| if let Event::Deliver(envelope) = event { Some(&**envelope) } else { None });
-        flying.chain(self.held_up.iter().map(|envelope| &**envelope))
+        flying.chain(self.connections.held_up())
     }
 
     /// The replica that can serve a partition: the leader's, else none.
@@ -670,6 +612,27 @@ impl Machine {
             Self::Consumer(consumer) => consumer.step(now, input, out),
             Self::Tool(tool) => tool.step(now, input, out),
             Self::Off(_) => {}
+        }
+    }
+
+    /// `socket.connection.setup.timeout.ms` and `socket.connection.setup.timeout.max.ms`.
+    fn connection_setup_timeout(&self) -> (Duration, Duration) {
+        match self {
+            Self::Broker(broker) => {
+                let config = broker.config();
+                (config.connection_setup_timeout, config.connection_setup_timeout_max)
+            }
+            Self::Producer(producer) => {
+                let config = producer.config();
+                (config.connection_setup_timeout, config.connection_setup_timeout_max)
+            }
+            Self::Consumer(consumer) => {
+                let config = consumer.config();
+                (config.connection_setup_timeout, config.connection_setup_timeout_max)
+            }
+            Self::Controller(_) | Self::ZooKeeper(_) | Self::Tool(_) | Self::Off(_) => {
+                (Duration::secs(10), Duration::secs(30))
+            }
         }
     }
 
@@ -719,13 +682,73 @@ impl Witness for World {
         self.brokers().map(|(id, _, _)| id).collect()
     }
 
+    fn quorum(&self, voter: ControllerId) -> Option<&Quorum> {
+        match &self.slots.get(&Node::Controller(voter))?.machine {
+            Machine::Controller(controller) => Some(controller.quorum()),
+            _ => None,
+        }
+    }
+
+    fn metadata_logs(&self) -> Vec<MetadataLog> {
+        let of_slot = |slot: &Rc<Slot>| match &slot.machine {
+            Machine::Controller(controller) => Some(controller.quorum().log().clone()),
+            Machine::Off(Remains::Controller(disk)) => Some(disk.log.clone()),
+            _ => None,
+        };
+        self.slots.values().filter_map(of_slot).collect()
+    }
+
     fn name(&self, partition: TopicPartition) -> String {
         self.names.partition(partition)
+    }
+
+    fn has_old_rules(&self) -> bool {
+        !self.scenario.truncation.is_safe()
     }
 
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool {
         self.brokers()
             .filter_map(|(_, _, broker)| broker?.replica(partition))
             .any(|replica| replica.config().unclean_leader_election)
+    }
+
+    fn image_of(&self, controller: Node) -> Option<&MetadataImage> {
+        match &self.slots.get(&controller)?.machine {
+            Machine::Controller(controller) => Some(controller.image()),
+            _ => None,
+        }
+    }
+
+    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]> {
+        // Controllers come first in the order of nodes.
+        let controllers = self.slots.range(..Node::Broker(BrokerId(i32::MIN)));
+        let active = controllers.filter_map(|(_, slot)| match &slot.machine {
+            Machine::Controller(controller) if controller.is_active() => Some(controller),
+            _ => None,
+        });
+        let newest = active.max_by_key(|controller| controller.quorum().epoch())?;
+        let state = newest.image().partition(partition)?;
+        (state.leader == Some(leader) && state.leader_epoch == epoch).then_some(&*state.isr)
+    }
+
+    fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
+        self.broker(broker).map(Broker::coordinator)
+    }
+
+    fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica> {
+        let Some(broker) = self.broker(broker) else { return Vec::new() };
+        let Some((topic, _)) = broker.image().topic(OFFSETS_TOPIC) else { return Vec::new() };
+        let led = broker.coordinator().loaded_partitions();
+        led.filter_map(|number| broker.replica(TopicPartition::new(topic, number))).collect()
+    }
+
+    fn waits_for_all(&self, producer: ClientId) -> bool {
+        match self.slots.get(&Node::Producer(producer)).map(|slot| &slot.blueprint) {
+            Some(Blueprint::Producer(spec)) => {
+                let given = spec.overrides.iter().filter(|(key, _)| key == "acks").count();
+                spec.config.acks == Acks::All && given <= 1
+            }
+            _ => false,
+        }
     }
 }

@@ -17,12 +17,13 @@ use super::playback_bar::PlaybackBar;
 use super::report::ReportTables;
 use super::scenarios;
 use super::script;
+use super::shown::Shown;
 use super::stage::StageView;
 use super::theme::Theme;
 use super::timeline::Timeline;
 use super::topbar::TopBar;
 use crate::scene::complete;
-use crate::scene::events::{Event, Weight};
+use crate::scene::events::{self, Event, Weight};
 use crate::scene::focus::Thing;
 use crate::scene::layout::NARROW;
 use crate::scene::words;
@@ -204,6 +205,7 @@ fn panel(page: Page) -> AnyView {
                     on_seek=on_seek
                     on_run=Callback::new(move |command: String| page.run_from_menu(&command))
                 />
+                <Shown page=page />
             }
             .into_any()
         }
@@ -245,10 +247,14 @@ fn panel(page: Page) -> AnyView {
 }
 
 fn events_so_far(engine: &Engine) -> Vec<Event> {
-    let now = engine.now();
-    let known =
-        engine.chronicle().events().iter().rev().filter(|event| event.at <= now && event.weight >= Weight::Listed);
-    known.take(250).cloned().collect()
+    let events = engine.chronicle().events();
+    let until = events.partition_point(|event| event.at <= engine.now());
+    let listed: Vec<&Event> =
+        events[..until].iter().rev().filter(|event| event.weight >= Weight::Listed).take(1_000).collect();
+    let mut folded = events::folded(listed.into_iter().rev());
+    folded.reverse();
+    folded.truncate(250);
+    folded
 }
 
 const HUES: [&str; 8] = ["--key-4", "--key-3", "--key-2", "--key-5", "--key-0", "--key-1", "--key-6", "--key-7"];
@@ -373,7 +379,10 @@ fn Foot(page: Page, embed: bool) -> impl IntoView {
                 })
             />
             <Show when=move || !embed>
-                <nav class="sheets" aria-label="Details">{tabs()}</nav>
+                <nav class="sheets" aria-label="Details">
+                    {tabs()}
+                    <button class="button" data-testid="sheet-fork" on:click=move |_| fork(page)>"Fork"</button>
+                </nav>
             </Show>
         </footer>
     }

@@ -43,8 +43,8 @@ impl Engine {
         let scenario = Scenario::parse(toml).map_err(|error| error.to_string())?;
         let history = History::new(&scenario);
         let mut reader = Reader::default();
-        let stage = reader.stage(history.world());
         let (playback, chronicle) = (Playback::default(), Chronicle::default());
+        let stage = reader.stage(history.world(), chronicle.footprints());
         Ok(Self { toml: toml.into(), history, playback, reader, chronicle, stage, stale: false })
     }
 
@@ -99,6 +99,13 @@ impl Engine {
         let told = self.scenario().steps.iter().filter(|step| until.is_none_or(|until| step.at <= until));
         let said = told.filter_map(|step| Some((step.at, step.caption.as_deref()?)));
         caption::at(self.now(), said, self.chronicle.events())
+    }
+
+    /// How a scenario ended, once it has; `None` before, and where somebody went on after its end.
+    pub fn ending(&self) -> Option<String> {
+        let end = self.world().end();
+        let went_on = self.history.given().iter().any(|given| given.at >= end && given.at <= self.now());
+        (self.now() >= end && !went_on).then(|| caption::ending(&self.report()))
     }
 
     /// Lets `wall` microseconds of the person's time pass. Tells whether anything moved.
@@ -193,7 +200,7 @@ impl Engine {
         let stale = std::mem::take(&mut self.stale);
         if stale {
             self.hear();
-            self.stage = self.reader.stage(self.history.world());
+            self.stage = self.reader.stage(self.history.world(), self.chronicle.footprints());
         }
         stale
     }

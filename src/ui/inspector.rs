@@ -122,9 +122,21 @@ fn row_view(row: Row, on_select: Callback<Thing>, on_run: Callback<String>) -> i
         }.into_any(),
         (None, None) => row.value.into_any(),
     };
+    let told = RwSignal::new(false);
+    let (name, hint) = (row.name, row.hint);
+    // What a setting means is one press away, for fingers and keys too.
+    let name = if hint.is_empty() {
+        name.into_any()
+    } else {
+        view! {
+            <button title=hint.clone() aria-expanded=move || told.get().to_string() on:click=move |_| told.update(|told| *told = !*told)>{name}</button>
+            {move || told.get().then(|| view! { <small>{hint.clone()}</small> })}
+        }
+        .into_any()
+    };
     view! {
-        <tr title=row.hint>
-            <th scope="row">{row.name}</th>
+        <tr>
+            <th scope="row">{name}</th>
             <td class:changed=row.changed>{value}</td>
         </tr>
     }

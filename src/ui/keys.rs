@@ -31,7 +31,7 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
         let on_button = event
             .target()
             .and_then(|target| target.dyn_into::<Element>().ok())
-            .is_some_and(|on| matches!(on.tag_name().as_str(), "BUTTON" | "SELECT" | "SUMMARY" | "A"));
+            .is_some_and(|on| matches!(on.tag_name().as_str(), "BUTTON" | "SELECT" | "SUMMARY" | "A") || is_box(&on));
         let faster = |times: u64, by: u64| {
             let rate = page.read(|engine| engine.rate());
             Pace::Fixed((rate * times / by).clamp(SLOWEST, FASTEST))
@@ -50,6 +50,7 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "r" => show(page, Tab::Report),
             "t" => theme(),
             "w" => why(),
+            "d" => page.toggle_disk(),
             "?" => page.help.set(true),
             "Escape" => page.selected.set(None),
             _ => return,
@@ -66,6 +67,10 @@ fn show(page: Page, tab: Tab) {
 fn in_text(event: &KeyboardEvent) -> bool {
     event.target().and_then(|target| target.dyn_into::<Element>().ok()).is_some_and(|on| {
         let text = on.tag_name() == "INPUT" && on.get_attribute("type").as_deref() != Some("range");
-        text || on.tag_name() == "TEXTAREA"
+        (text && !is_box(&on)) || on.tag_name() == "TEXTAREA"
     })
+}
+
+fn is_box(on: &Element) -> bool {
+    on.get_attribute("type").as_deref() == Some("checkbox")
 }

@@ -25,6 +25,7 @@ mod playback_bar;
 mod report;
 mod scenarios;
 mod script;
+mod shown;
 mod stage;
 mod theme;
 mod timeline;

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::canvas::Hidden;
 use super::command_bar::Said;
 use super::dialog::Notice;
 use super::dock::Tab;
@@ -12,6 +13,7 @@ use super::stage::Spot;
 use crate::kafka::ids::Node;
 use crate::scene::focus::Thing;
 use crate::scene::inspect::{self, Inspection};
+use crate::scene::layout::Rect;
 use crate::scene::stage::Stage;
 use crate::scene::words;
 use crate::sim::playback::PlaybackCommand;
@@ -30,12 +32,18 @@ pub struct Page {
     pub selected: RwSignal<Option<Thing>>,
     pub hovered: RwSignal<Option<Thing>>,
     pub spots: RwSignal<Vec<Spot>>,
+    /// Where the brokers stand.
+    pub brokers: RwSignal<Rect>,
     pub tab: RwSignal<Tab>,
     pub folded: RwSignal<bool>,
     pub said: RwSignal<Vec<Said>>,
     pub notice: RwSignal<Option<Notice>>,
     pub help: RwSignal<bool>,
     pub asked: RwSignal<Option<(u64, Vec<ReasonView>)>>,
+    /// Kinds of messages that are hidden.
+    pub hidden: RwSignal<Hidden>,
+    /// What is on the disk and what is in the page cache alone is shown.
+    pub disk: RwSignal<bool>,
     /// Counts changes of the theme.
     pub themed: RwSignal<u64>,
     /// How many messages a benchmark keeps flying; 0 for none.
@@ -53,12 +61,15 @@ impl Page {
             selected: RwSignal::new(None),
             hovered: RwSignal::new(None),
             spots: RwSignal::new(Vec::new()),
+            brokers: RwSignal::new(Rect::default()),
             tab: RwSignal::new(Tab::default()),
             folded: RwSignal::new(false),
             said: RwSignal::new(Vec::new()),
             notice: RwSignal::new(None),
             help: RwSignal::new(false),
             asked: RwSignal::new(None),
+            hidden: RwSignal::new(Hidden::default()),
+            disk: RwSignal::new(false),
             themed: RwSignal::new(0),
             crowd: RwSignal::new(0),
         }
@@ -153,6 +164,18 @@ impl Page {
         if let Some(text) = wrong {
             self.notice.set(Some(Notice { text, bad: true }));
         }
+    }
+
+    /// Shows or hides what is on the disk.
+    pub fn toggle_disk(self) {
+        self.disk.update(|disk| *disk = !*disk);
+        self.moved();
+    }
+
+    /// Goes back to the beginning and plays.
+    pub fn again(self) {
+        self.seek(Instant::ZERO);
+        self.playback(PlaybackCommand::Play);
     }
 
     /// Selects a thing and shows it.

@@ -40,6 +40,9 @@ fn ledger(report: &Report) -> impl IntoView + use<> {
         vec!["Lost".to_owned(), ledger.lost.to_string()],
         vec!["Duplicated".to_owned(), ledger.duplicated.to_string()],
     ];
+    if ledger.diverged > 0 {
+        rows.push(vec!["Diverged".to_owned(), ledger.diverged.to_string()]);
+    }
     for (name, group) in &ledger.groups {
         rows.push(vec![format!("{name}: processed, distinct"), format!("{}, {}", group.processed, group.distinct)]);
         let trouble = format!("{}, {}, {}", group.redelivered, group.missed, group.out_of_order);

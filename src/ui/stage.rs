@@ -10,17 +10,20 @@ use leptos::prelude::*;
 use super::browser;
 use super::canvas::{Painter, View};
 use super::caption::CaptionLine;
+use super::dock::Tab;
+use super::engine::Engine;
 use super::fallback;
 use super::hints::Hints;
 use super::node_menu::{NodeMenu, OpenMenu};
 use super::page::Page;
 use crate::kafka::ids::Node;
+use crate::scene::caption::Caption;
 use crate::scene::focus::Thing;
 use crate::scene::layout::{Detail, Layout, Point, Rect};
 use crate::scene::sample;
-use crate::scene::stage::{Cast, Health, Stage};
+use crate::scene::stage::{Cast, Health, Stage, Trouble};
 use crate::scene::traffic::Lanes;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// A node's place, for its button.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,10 +132,16 @@ pub fn StageView(page: Page) -> impl IntoView {
         tip.set(None);
         page.hovered.set(None);
     };
+    let spoken = StoredValue::new((None::<Caption>, 0.0, Instant::ZERO));
     let caption = Memo::new(move |_| {
         page.revision.track();
-        page.read(|engine| engine.caption())
+        held(page, spoken)
     });
+    let ending = Memo::new(move |_| {
+        page.digest.track();
+        page.read(|engine| engine.ending())
+    });
+    let strokes = move || knife.get().map(|(a, b)| knife_view(a, b, &crossed.with_value(|crossed| crossed(a, b))));
     let open_menu = move |spot: &Spot| {
         let right = spot.rect.right() > 420.0;
         let x = if right { spot.rect.right() - 184.0 } else { spot.rect.x };
@@ -165,13 +174,12 @@ pub fn StageView(page: Page) -> impl IntoView {
                 on_inspect=Callback::new(move |node| page.select(Thing::Node(node)))
                 on_close=Callback::new(move |()| menu.set(None))
             />
-            {move || knife.get().map(|(a, b)| view! {
-                <svg class="knife" width="100%" height="100%"><line x1=a.x y1=a.y x2=b.x y2=b.y /></svg>
-            })}
+            {strokes}
+            <AilingView page=page />
             {move || tip.get().map(|(point, text)| view! {
                 <div class="tip" style=format!("left:{:.0}px;top:{:.0}px", point.x + 14.0, point.y + 16.0)>{text}</div>
             })}
-            <CaptionLine caption=caption />
+            <CaptionLine caption=caption ending=ending on_again=Callback::new(move |()| page.again()) />
             <Show when=|| browser::query("embed").is_none()><Hints /></Show>
         </div>
     }
@@ -219,7 +227,8 @@ fn frames(
             hovered: page.hovered.get_untracked(),
             rate: page.read(|engine| engine.rate()).max(1),
             still,
-            quiet: false,
+            hidden: page.hidden.get_untracked(),
+            disk: page.disk.get_untracked(),
         };
         let crowd = page.crowd.get_untracked();
         page.with_stage(|stage| {
@@ -231,6 +240,10 @@ fn frames(
                 return;
             }
             painter.paint(stage, &view, size, at);
+            let area = painter.layout().broker_area;
+            if page.brokers.with_untracked(|known| *known != area) {
+                page.brokers.set(area);
+            }
             let spots = spots(&stage.cast, painter.layout());
             if page.spots.with_untracked(|known| *known != spots) {
                 page.spots.set(spots);
@@ -247,6 +260,107 @@ fn frames(
             }
         });
     });
+}
+
+/// How long what a scenario says stays on the line at least, in milliseconds of the person's time.
+const READING: f64 = 4_000.0;
+
+/// The line for this moment. What the scenario said is held until it could be read, unless somebody went elsewhere.
+fn held(page: Page, spoken: StoredValue<(Option<Caption>, f64, Instant)>) -> Option<Caption> {
+    let (caption, now) = page.read(|engine| (engine.caption(), Some(engine.now())));
+    let (now, wall) = (now?, browser::now_ms());
+    if caption.as_ref().is_some_and(|caption| caption.spoken) {
+        spoken.update_value(|known| {
+            if known.0 != caption {
+                known.1 = wall;
+            }
+            (known.0, known.2) = (caption.clone(), now);
+        });
+        return caption;
+    }
+    let playing = page.read(Engine::playing);
+    let (last, since, at) = spoken.get_value();
+    let near = now >= at && now.since(at) < Duration::secs(15);
+    if playing && near && last.is_some() && wall - since < READING {
+        return last;
+    }
+    spoken.set_value((None, 0.0, now));
+    caption
+}
+
+/// The stroke of a cut, and what it would cut.
+fn knife_view(a: Point, b: Point, crossed: &[(String, String, bool)]) -> impl IntoView + use<> {
+    let mut words: Vec<String> = crossed
+        .iter()
+        .take(4)
+        .map(|(one, other, healed)| format!("{} {one} | {other}", if *healed { "heal" } else { "cut" }))
+        .collect();
+    if crossed.len() > 4 {
+        words.push(format!("and {} more", crossed.len() - 4));
+    }
+    if words.is_empty() {
+        words.push("Drag across a link to cut it".to_owned());
+    }
+    let lines: Vec<_> = words.into_iter().map(|line| view! { <b>{line}</b> }).collect();
+    view! {
+        <svg class="knife" width="100%" height="100%"><line x1=a.x y1=a.y x2=b.x y2=b.y /></svg>
+        <div class="tip" data-testid="knife" style=format!("left:{:.0}px;top:{:.0}px", b.x + 14.0, b.y + 16.0)>{lines}</div>
+    }
+}
+
+/// What ails partitions, over the brokers; a click selects the first that ails.
+#[component]
+fn AilingView(page: Page) -> impl IntoView {
+    let ailing = Memo::new(move |_| {
+        page.digest.track();
+        page.with_stage(|stage| stage.cast.ailing).unwrap_or_default()
+    });
+    let find = move |trouble: Trouble| {
+        let found = page.with_stage(|stage| {
+            let mut strips = stage.cast.brokers.iter().flat_map(|broker| &broker.strips);
+            strips.find(|strip| strip.trouble == trouble).map(|strip| strip.partition)
+        });
+        match found.flatten() {
+            Some(partition) => page.select(Thing::Partition(partition)),
+            None => page.tab.set(Tab::Report),
+        }
+    };
+    let pill = move |id: &'static str, bad: bool, text: String, trouble: Trouble| {
+        view! {
+            <button
+                class:bad=bad
+                data-testid=format!("ailing-{id}")
+                on:pointerdown=|event| event.stop_propagation()
+                on:pointerup=|event| event.stop_propagation()
+                on:click=move |_| find(trouble)
+            >
+                {text}
+            </button>
+        }
+    };
+    let pills = move || {
+        let found = ailing.get();
+        let some = |number: u32| number > 0;
+        let internal = some(found.internal_offline) && !some(found.offline);
+        view! {
+            {found.no_controller.then(|| pill("controller", true, "no controller".to_owned(), Trouble::None))}
+            {some(found.offline).then(|| pill("offline", true, format!("{} offline", found.offline), Trouble::Offline))}
+            {internal.then(|| pill("internal", true, format!("{} internal offline", found.internal_offline), Trouble::None))}
+            {(found.under_min_isr > found.offline).then(|| {
+                pill("min-isr", false, format!("{} under min ISR", found.under_min_isr), Trouble::UnderMinIsr)
+            })}
+            // What a worse word has told of all of them is not said again.
+            {(found.under_replicated > found.offline.max(found.under_min_isr)).then(|| {
+                pill("under-replicated", false, format!("{} under-replicated", found.under_replicated), Trouble::UnderReplicated)
+            })}
+        }
+    };
+    let style = move || {
+        let area = page.brokers.get();
+        let above = if area.w < 400.0 { 19.0 } else { 26.0 };
+        format!("left:{:.0}px;width:{:.0}px;top:{:.0}px", area.x, area.w, (area.y - above).max(0.0))
+    };
+    view! { <div class="ailing" style=style data-testid="ailing">{pills}</div> }
 }
 
 fn spots(cast: &Cast, layout: &Layout) -> Vec<Spot> {
@@ -376,7 +490,8 @@ fn links_across(page: Page, layout: &Layout, a: Point, b: Point) -> Vec<(String,
                 .between(layout, link.from, link.to)
                 .is_some_and(|lane| lane.points().windows(2).any(|pair| cross(a, b, pair[0], pair[1])))
         });
-        crossed.filter_map(|link| Some((name(link.from)?, name(link.to)?, link.state == LinkState::Cut))).collect()
+        let is_cut = |state| matches!(state, LinkState::Cut | LinkState::CutThere | LinkState::CutBack);
+        crossed.filter_map(|link| Some((name(link.from)?, name(link.to)?, is_cut(link.state)))).collect()
     })
     .unwrap_or_default()
 }

@@ -1,7 +1,10 @@
 //! What a broker tells clients about the cluster: Metadata and FindCoordinator, from the image it has applied
 //! (`KRaftMetadataCache`). It may lag behind the controller's.
 
+use std::collections::BTreeMap;
+
 use super::{Broker, Purpose};
+use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::ids::{BrokerId, Name, Node, OFFSETS_TOPIC, TopicId};
@@ -30,11 +33,11 @@ impl Broker {
     ) {
         let image = self.observer.image();
         let topics: Vec<TopicMetadata> = match &request.topics {
-            None => image.topics.iter().map(|(id, topic)| describe_topic(image, *id, topic)).collect(),
+            None => image.topics.iter().map(|(id, topic)| self.describe_topic(image, *id, topic)).collect(),
             Some(names) => names
                 .iter()
                 .map(|name| match image.topic(name) {
-                    Some((id, topic)) => describe_topic(image, id, topic),
+                    Some((id, topic)) => self.describe_topic(image, id, topic),
                     None => unknown_topic(name),
                 })
                 .collect(),
@@ -99,6 +102,7 @@ impl Broker {
         let configs = match &*name {
             OFFSETS_TOPIC => vec![
                 ("cleanup.policy".into(), "compact".into()),
+                ("compression.type".into(), "producer".into()),
                 ("segment.bytes".into(), OFFSETS_TOPIC_SEGMENT_BYTES.into()),
             ],
             _ => Vec::new(),
@@ -142,6 +146,56 @@ impl Broker {
             self.forward(now, client, correlation_id, request, out);
         }
     }
+
+    fn describe_topic(&self, image: &MetadataImage, id: TopicId, topic: &TopicImage) -> TopicMetadata {
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|registration| PartitionMetadata {
+                error: if registration.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
+                leader: registration.leader,
+                leader_epoch: registration.leader_epoch,
+                replicas: registration.replicas.clone(),
+                isr: registration.isr.clone(),
+                elr: registration.elr.clone(),
+                last_known_elr: registration.last_known_elr.clone(),
+                offline_replicas: registration
+                    .replicas
+                    .iter()
+                    .copied()
+                    .filter(|replica| !is_alive(image, *replica))
+                    .collect(),
+                adding_replicas: registration.adding.clone(),
+                removing_replicas: registration.removing.clone(),
+            })
+            .collect();
+        TopicMetadata {
+            error: ErrorCode::None,
+            name: topic.name.clone(),
+            id,
+            internal: &*topic.name == OFFSETS_TOPIC,
+            partitions,
+            configs: self.overrides(image, id),
+        }
+    }
+
+    /// The settings of a topic that are not Kafka's default, wherever they were given: to it, to all brokers, or in this
+    /// broker's file.
+    fn overrides(&self, image: &MetadataImage, id: TopicId) -> Vec<(Name, Name)> {
+        let mut settings: BTreeMap<Name, Name> = BTreeMap::new();
+        for (key, of_broker) in BROKER_SYNONYMS {
+            let default = BrokerConfig::SETTINGS.iter().find(|setting| setting.name == of_broker);
+            let fixed = self.static_config.get(of_broker);
+            let fixed = fixed.filter(|value| default.is_none_or(|setting| setting.default != value));
+            let of_all = image.configs.get(&ConfigResource::Cluster).and_then(|config| config.get(of_broker)).cloned();
+            let value = of_all.or_else(|| fixed.as_deref().map(Name::from));
+            settings.extend(value.map(|value| (Name::from(key), value)));
+        }
+        for (key, value) in image.configs.get(&ConfigResource::Topic(id)).into_iter().flatten() {
+            settings.insert(key.clone(), value.clone());
+        }
+        settings.into_iter().collect()
+    }
 }
 
 /// Pause before a request for the controller is tried again.
@@ -158,50 +212,13 @@ fn unknown_topic(name: &Name) -> TopicMetadata {
     }
 }
 
-fn describe_topic(image: &MetadataImage, id: TopicId, topic: &TopicImage) -> TopicMetadata {
-    let partitions = topic
-        .partitions
-        .iter()
-        .map(|registration| PartitionMetadata {
-            error: if registration.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
-            leader: registration.leader,
-            leader_epoch: registration.leader_epoch,
-            replicas: registration.replicas.clone(),
-            isr: registration.isr.clone(),
-            elr: registration.elr.clone(),
-            last_known_elr: registration.last_known_elr.clone(),
-            offline_replicas: registration
-                .replicas
-                .iter()
-                .copied()
-                .filter(|replica| !is_alive(image, *replica))
-                .collect(),
-        })
-        .collect();
-    TopicMetadata {
-        error: ErrorCode::None,
-        name: topic.name.clone(),
-        id,
-        internal: &*topic.name == OFFSETS_TOPIC,
-        partitions,
-        configs: overrides(image, id),
-    }
-}
-
 fn is_alive(image: &MetadataImage, id: BrokerId) -> bool {
     image.brokers.get(&id).is_some_and(|broker| !broker.fenced)
 }
 
-/// The settings of a topic that were given to it, or to the whole cluster.
-fn overrides(image: &MetadataImage, id: TopicId) -> Vec<(Name, Name)> {
-    use crate::kafka::config::TopicConfig;
-    let mut settings: std::collections::BTreeMap<Name, Name> = std::collections::BTreeMap::new();
-    for resource in [ConfigResource::Cluster, ConfigResource::Topic(id)] {
-        for (key, value) in image.configs.get(&resource).into_iter().flatten() {
-            if TopicConfig::SETTINGS.iter().any(|setting| setting.name == &**key) {
-                settings.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    settings.into_iter().collect()
-}
+/// Topic settings whose broker settings there are here, too (`ServerTopicConfigSynonyms`).
+const BROKER_SYNONYMS: [(&str, &str); 3] = [
+    ("max.message.bytes", "message.max.bytes"),
+    ("min.insync.replicas", "min.insync.replicas"),
+    ("unclean.leader.election.enable", "unclean.leader.election.enable"),
+];

@@ -1,20 +1,24 @@
 //! Fetch, on the leader's side (`ReplicaManager.fetchMessages`, `DelayedFetch`), and ListOffsets.
 //!
 //! A consumer reads below the high watermark, a follower up to the log end. A follower's fetch is also its
-//! acknowledgement of everything below the offset it asks for.
+//! acknowledgement of everything below the offset it asks for. Only a leader answers a follower; a consumer may read
+//! from any replica, up to what that one knows to be committed, and where `replica.selector.class` says so the leader
+//! sends it to one in its own rack (KIP-392).
 
 use super::Broker;
-use crate::kafka::config::Isolation;
+use crate::kafka::config::{Isolation, ReplicaSelector};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{LeaderEpoch, Node, Offset};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, Offset};
+use crate::kafka::log::TimeEntry;
 use crate::kafka::message::{
     FetchPartition, FetchRequest, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
     Response,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::purgatory::DelayedFetch;
-use crate::kafka::replica::Replica;
+use crate::kafka::replica::{Leadership, Replica};
 use crate::time::Instant;
 
 /// What one partition of a fetch would get.
@@ -38,11 +42,11 @@ impl Broker {
             self.take_note_of_follower(now, &request, out);
         }
         if request.max_wait.is_zero() || request.partitions.is_empty() || self.is_answerable(&request, false) {
-            return self.answer_fetch(from, correlation_id, &request, out);
+            return self.read_and_answer(now, from, correlation_id, request, out);
         }
         // A waiting fetch is looked at once more with the stricter eyes of the purgatory.
         if self.is_answerable(&request, true) {
-            return self.answer_fetch(from, correlation_id, &request, out);
+            return self.read_and_answer(now, from, correlation_id, request, out);
         }
         let at = now + request.max_wait;
         let id = self.purgatory.hold_fetch(DelayedFetch { from, correlation_id, request });
@@ -70,10 +74,10 @@ impl Broker {
         let Some((follower, epoch)) = request.replica else { return };
         for wanted in &request.partitions {
             let Some(replica) = self.replicas.get_mut(&wanted.partition) else { continue };
-            if check(replica, wanted, true).is_err() || diverges(replica, wanted) {
+            if check(replica, wanted, Some(follower)).is_err() || diverges(replica, wanted) {
                 continue;
             }
-            let moved = replica.update_follower(now, follower, epoch, wanted.fetch_offset);
+            let moved = replica.update_follower(now, follower, epoch, wanted.fetch_offset, wanted.log_start_offset);
             self.maybe_expand_isr(now, wanted.partition, follower, out);
             if moved {
                 self.try_advance_high_watermark(now, wanted.partition, out);
@@ -96,32 +100,42 @@ impl Broker {
 
     fn outlook(&self, request: &FetchRequest, wanted: &FetchPartition, enough: u64, in_purgatory: bool) -> Outlook {
         let Some(replica) = self.replicas.get(&wanted.partition) else { return Outlook::Urgent };
-        let from_follower = request.replica.is_some();
-        if check(replica, wanted, from_follower).is_err() || (from_follower && diverges(replica, wanted)) {
+        let follower = request.replica.map(|(id, _)| id);
+        if check(replica, wanted, follower).is_err() || diverges(replica, wanted) {
+            return Outlook::Urgent;
+        }
+        if !in_purgatory && self.preferred_read_replica(replica, request, wanted).is_some() {
             return Outlook::Urgent;
         }
         let end = readable_end(replica, request);
         if in_purgatory && wanted.fetch_offset > end {
             return Outlook::Urgent;
         }
+        if self.leader_throttles(request, replica) {
+            return Outlook::Bytes(0);
+        }
         let limit = u64::from(wanted.max_bytes).min(enough.max(1));
         Outlook::Bytes(replica.log().readable_bytes(wanted.fetch_offset, end, limit))
     }
 
-    fn answer_fetch(&self, to: Node, correlation_id: u32, request: &FetchRequest, out: &mut Effects) {
+    pub(super) fn answer_fetch(&mut self, to: Node, correlation_id: u32, request: &FetchRequest, out: &mut Effects) {
         let mut left = u64::from(request.max_bytes);
         let mut nothing_yet = true;
-        let partitions = request
+        let mut sent = 0;
+        let partitions: Vec<FetchedPartition> = request
             .partitions
             .iter()
             .map(|wanted| {
                 let fetched = self.read(request, wanted, left, nothing_yet, out);
                 let bytes: u64 = fetched.batches.iter().map(|batch| batch.size()).sum();
                 left = left.saturating_sub(bytes);
+                sent += bytes;
                 nothing_yet &= bytes == 0;
                 fetched
             })
             .collect();
+        self.count_sent(sent, out);
+        self.record_sent(request, &partitions);
         out.respond(to, correlation_id, Response::Fetch(FetchResponse { partitions }));
     }
 
@@ -145,28 +159,61 @@ impl Broker {
             batches: Vec::new(),
         };
         let Some(replica) = self.replicas.get(&wanted.partition) else {
-            fetched.error = ErrorCode::UnknownTopicOrPartition;
+            fetched.error = self.error_of_missing(wanted.partition);
             return fetched;
         };
         fetched.high_watermark = replica.high_watermark();
         fetched.last_stable_offset = replica.last_stable_offset();
         fetched.log_start_offset = replica.log().start();
-        if let Err(error) = check(replica, wanted, request.replica.is_some()) {
-            out.note(Fact::FetchFailed { partition: wanted.partition, error });
-            fetched.error = error;
-            fetched.current_leader = replica.current_leader(self.id);
+        if let Some(preferred) = self.preferred_read_replica(replica, request, wanted)
+            && replica.compare_epoch(wanted.current_leader_epoch).is_ok()
+        {
+            fetched.preferred_read_replica = Some(preferred);
             return fetched;
         }
-        if request.replica.is_some()
-            && let Some(last_fetched) = wanted.last_fetched_epoch
-            && let Ok(Some(diverging)) = replica.diverging_epoch(last_fetched, wanted.fetch_offset)
-        {
+        if let Err(error) = check(replica, wanted, request.replica.map(|(id, _)| id)) {
+            out.note(Fact::FetchFailed { partition: wanted.partition, error });
+            fetched.error = error;
+            if matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+                fetched.current_leader = replica.current_leader(self.id);
+            }
+            return fetched;
+        }
+        if let Ok(Some(diverging)) = place(replica, wanted) {
             fetched.diverging_epoch = Some(diverging);
+            return fetched;
+        }
+        if self.leader_throttles(request, replica) {
             return fetched;
         }
         let limit = left.min(u64::from(wanted.max_bytes));
         fetched.batches = replica.log().read(wanted.fetch_offset, readable_end(replica, request), limit, at_least_one);
         fetched
+    }
+
+    /// Where else a consumer should read (`ReplicaManager.findPreferredReadReplica`, `RackAwareReplicaSelector`): at a
+    /// replica in its rack that is in the ISR and has the offset, the one that is ahead of the others; not if the leader
+    /// stands in that rack itself.
+    fn preferred_read_replica(
+        &self,
+        replica: &Replica,
+        request: &FetchRequest,
+        wanted: &FetchPartition,
+    ) -> Option<BrokerId> {
+        if self.config.replica_selector != ReplicaSelector::RackAware || request.replica.is_some() {
+            return None;
+        }
+        let (leadership, rack) = (replica.leadership()?, request.rack.as_ref()?);
+        let brokers = &self.observer.image().brokers;
+        let stands_there =
+            |id: &BrokerId| brokers.get(id).is_some_and(|broker| !broker.fenced && broker.rack.as_ref() == Some(rack));
+        if stands_there(&self.id) {
+            return None;
+        }
+        let has_it =
+            |id: &BrokerId| leadership.followers().get(id).is_some_and(|state| state.covers(wanted.fetch_offset));
+        let nearest = leadership.isr().iter().filter(|id| stands_there(id) && has_it(id));
+        nearest.max_by_key(|id| furthest_ahead(leadership, **id)).copied()
     }
 
     pub(super) fn on_list_offsets(
@@ -181,7 +228,7 @@ impl Broker {
             .iter()
             .map(|&(partition, epoch, spec)| {
                 let Some(replica) = self.replicas.get(&partition) else {
-                    return (partition, ErrorCode::UnknownTopicOrPartition, -1, Default::default());
+                    return (partition, self.error_of_missing(partition), -1, Default::default());
                 };
                 match list_offset(replica, epoch, spec, request) {
                     Ok(offset) => (partition, ErrorCode::None, offset, replica.leader_epoch()),
@@ -193,23 +240,35 @@ impl Broker {
     }
 }
 
-/// The checks of a fetch, in Kafka's order: epoch, leadership, membership, offset (`Partition.readRecords`).
-fn check(replica: &Replica, wanted: &FetchPartition, from_follower: bool) -> Result<(), ErrorCode> {
-    replica.check_epoch(wanted.current_leader_epoch)?;
-    if from_follower && let Some(last_fetched) = wanted.last_fetched_epoch {
-        replica.diverging_epoch(last_fetched, wanted.fetch_offset)?;
-        if diverges(replica, wanted) {
-            return Ok(());
+/// The checks of a fetch, in Kafka's order: epoch, leadership, membership, divergence, offset (`Partition.fetchRecords`,
+/// `readRecords`). A consumer need not ask the leader.
+fn check(replica: &Replica, wanted: &FetchPartition, follower: Option<BrokerId>) -> Result<(), ErrorCode> {
+    match follower {
+        None => replica.compare_epoch(wanted.current_leader_epoch)?,
+        Some(follower) => {
+            replica.check_epoch(wanted.current_leader_epoch)?;
+            // It may be a replica since a moment ago, of which the metadata has not told this broker yet.
+            if !replica.leadership().is_some_and(|leadership| leadership.followers().contains_key(&follower)) {
+                return Err(ErrorCode::UnknownLeaderEpoch);
+            }
         }
     }
-    let log = replica.log();
-    if (log.start()..=log.end()).contains(&wanted.fetch_offset) { Ok(()) } else { Err(ErrorCode::OffsetOutOfRange) }
+    place(replica, wanted).map(|_| ())
+}
+
+fn place(replica: &Replica, wanted: &FetchPartition) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    replica.place(wanted.last_fetched_epoch, wanted.fetch_offset)
 }
 
 fn diverges(replica: &Replica, wanted: &FetchPartition) -> bool {
-    wanted
-        .last_fetched_epoch
-        .is_some_and(|last_fetched| matches!(replica.diverging_epoch(last_fetched, wanted.fetch_offset), Ok(Some(_))))
+    matches!(place(replica, wanted), Ok(Some(_)))
+}
+
+/// Orders the replicas that a consumer could read from (`ReplicaView.comparator`): the longer log, then who was caught up
+/// later.
+fn furthest_ahead(leadership: &Leadership, id: BrokerId) -> (Option<Offset>, Option<Instant>, BrokerId) {
+    let state = leadership.followers().get(&id);
+    (state.and_then(|state| state.log_end), state.and_then(|state| state.last_caught_up), id)
 }
 
 /// Where reading stops: a follower at the log end, a consumer at the high watermark or the last stable offset.
@@ -221,6 +280,9 @@ fn readable_end(replica: &Replica, request: &FetchRequest) -> Offset {
 }
 
 fn committed_end(replica: &Replica, isolation: Isolation) -> Offset {
+    if replica.config().makes(Mistake::FetchAboveHighWatermark) {
+        return replica.log().end();
+    }
     match isolation {
         Isolation::ReadUncommitted => replica.high_watermark(),
         Isolation::ReadCommitted => replica.last_stable_offset(),
@@ -238,6 +300,10 @@ fn list_offset(
     replica.check_epoch(epoch)?;
     match spec {
         OffsetSpec::Earliest => Ok(replica.log().start()),
+        OffsetSpec::Timestamp(timestamp) => {
+            Ok(found_below(replica, request.isolation, replica.log().offset_for_time(timestamp)))
+        }
+        OffsetSpec::MaxTimestamp => Ok(found_below(replica, request.isolation, replica.log().max_timestamp())),
         OffsetSpec::Latest if request.replica.is_some() => Ok(replica.log().end()),
         OffsetSpec::Latest => {
             let epoch_start = replica.leadership().map_or(0, |leadership| leadership.epoch_start());
@@ -247,4 +313,10 @@ fn list_offset(
             Ok(committed_end(replica, request.isolation))
         }
     }
+}
+
+/// The offset of a record that was looked up by its time; -1 where there is none that may be read yet
+/// (`Partition.fetchOffsetForTimestamp`).
+fn found_below(replica: &Replica, isolation: Isolation, found: Option<TimeEntry>) -> Offset {
+    found.map(|found| found.offset).filter(|offset| *offset < committed_end(replica, isolation)).unwrap_or(-1)
 }

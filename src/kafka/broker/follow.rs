@@ -7,36 +7,54 @@
 //! where the leader's log ends, and, unless its own goes beyond that, where it begins
 //! (`AbstractFetcherThread.fetchOffsetAndTruncate`). In Kafka the thread waits for those answers with all its partitions;
 //! here the others go on.
+//!
+//! Where the cluster lives by an older rule ([`TruncationRule`]), a fetch does not carry the epoch of the last record,
+//! and what must be cut off is found out before the first one.
 
 use std::collections::BTreeMap;
 
 use super::{Broker, Purpose};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::Isolation;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, Offset, TopicPartition};
 use crate::kafka::message::{
     FetchPartition, FetchRequest, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec, Request,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::replica::Replica;
 use crate::time::{Duration, Instant};
 
 /// The fetching from one leader.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fetcher {
-    partitions: BTreeMap<TopicPartition, Progress>,
+    pub(super) partitions: BTreeMap<TopicPartition, Progress>,
     in_flight: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Fetching,
     /// After an error: not before this moment.
     BackingOff(Instant),
     /// Out of range: a ListOffsets is out.
     AwaitingOffset,
-    /// Fenced: the metadata that explains it is still on its way.
+    /// It must ask where its last epoch ends, not before this moment ([`TruncationRule::RequestedEpoch`]).
+    Truncating(Instant),
+    /// That question is out.
+    AwaitingEpochEnd,
+    /// Fenced, or the log does not fit the leader's: nothing goes on before there is a new epoch (`markPartitionFailed`).
     AwaitingMetadata,
+}
+
+/// What was asked about a partition: an answer to something older is void.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedFor {
+    pub(super) partition: TopicPartition,
+    pub(super) epoch: LeaderEpoch,
+    /// The log end at that time.
+    pub(super) offset: Offset,
 }
 
 /// An end of a leader's log that its follower asks for.
@@ -57,8 +75,12 @@ impl Broker {
             }
             !fetcher.partitions.is_empty() || fetcher.in_flight || Some(*id) == leader
         });
+        let first = match self.truncation {
+            TruncationRule::RequestedEpoch => Progress::Truncating(Instant::ZERO),
+            TruncationRule::HighWatermark | TruncationRule::DivergingEpoch => Progress::Fetching,
+        };
         if let Some(leader) = leader {
-            self.fetchers.entry(leader).or_default().partitions.insert(partition, Progress::Fetching);
+            self.fetchers.entry(leader).or_default().partitions.insert(partition, first);
         }
     }
 
@@ -72,20 +94,34 @@ impl Broker {
 
     /// Sends the next fetch to a leader, unless one is out or every partition waits.
     pub(super) fn run_fetcher(&mut self, now: Instant, leader: BrokerId, out: &mut Effects) {
+        self.ask_for_epoch_ends(now, leader, out);
         let fetch_epoch = self.fetch_epoch();
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let Some(fetcher) = self.fetchers.get(&leader) else { return };
         if fetcher.in_flight {
             return;
         }
+        let throttled: Vec<TopicPartition> =
+            fetcher.partitions.keys().copied().filter(|partition| self.follower_throttles(*partition)).collect();
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
+        let tells_epoch = self.truncation == TruncationRule::DivergingEpoch;
         let mut wanted = Vec::with_capacity(fetcher.partitions.len());
         let mut retry: Option<Instant> = None;
         for (partition, progress) in &mut fetcher.partitions {
             match *progress {
-                Progress::BackingOff(until) if until > now => {
+                Progress::BackingOff(until) | Progress::Truncating(until) if until > now => {
                     retry = Some(retry.map_or(until, |earliest| earliest.min(until)));
                     continue;
                 }
-                Progress::AwaitingOffset | Progress::AwaitingMetadata => continue,
+                Progress::AwaitingOffset
+                | Progress::Truncating(_)
+                | Progress::AwaitingEpochEnd
+                | Progress::AwaitingMetadata => continue,
+                _ if throttled.contains(partition) => {
+                    // With nothing else to ask for, Kafka's fetcher sleeps as after an error.
+                    let until = now + self.config.replica_fetch_backoff;
+                    retry = Some(retry.map_or(until, |earliest| earliest.min(until)));
+                    continue;
+                }
                 Progress::Fetching | Progress::BackingOff(_) => *progress = Progress::Fetching,
             }
             if let Some(replica) = self.replicas.get(partition) {
@@ -93,7 +129,7 @@ impl Broker {
                     partition: *partition,
                     current_leader_epoch: Some(replica.leader_epoch()),
                     fetch_offset: replica.log().end(),
-                    last_fetched_epoch: replica.log().last_epoch(),
+                    last_fetched_epoch: replica.log().last_epoch().filter(|_| tells_epoch),
                     log_start_offset: replica.log().start(),
                     max_bytes: self.config.replica_fetch_max_bytes,
                 });
@@ -104,8 +140,7 @@ impl Broker {
         }
         let Some(epoch) = fetch_epoch.filter(|_| !wanted.is_empty()) else { return };
         fetcher.in_flight = true;
-        let epochs =
-            wanted.iter().map(|fetch| (fetch.partition, fetch.current_leader_epoch.unwrap_or_default())).collect();
+        let asked = wanted.iter().map(AskedFor::of).collect();
         let request = Request::Fetch(FetchRequest {
             replica: Some((self.id, epoch)),
             max_wait: self.config.replica_fetch_wait_max,
@@ -115,24 +150,25 @@ impl Broker {
             rack: None,
             partitions: wanted,
         });
-        let purpose = Purpose::FollowerFetch { leader, epochs };
+        let purpose = Purpose::FollowerFetch { leader, asked };
         self.in_flight.send(now, Node::Broker(leader), request, FOLLOWER_FETCH_TIMEOUT, purpose, out);
     }
 
-    /// A leader answered. `epochs` are those the fetch was sent with: an answer to an older one is void.
+    /// A leader answered a fetch.
     pub(super) fn on_fetched(
         &mut self,
         now: Instant,
         leader: BrokerId,
-        epochs: &[(TopicPartition, LeaderEpoch)],
+        asked: &[AskedFor],
         fetched: Vec<FetchedPartition>,
         out: &mut Effects,
     ) {
         if let Some(fetcher) = self.fetchers.get_mut(&leader) {
             fetcher.in_flight = false;
         }
-        for (answer, &(_, epoch)) in fetched.into_iter().zip(epochs) {
-            self.process_fetched(now, leader, epoch, answer, out);
+        for (answer, asked) in fetched.into_iter().zip(asked) {
+            self.record_fetched(&answer);
+            self.process_fetched(now, leader, *asked, answer, out);
         }
         self.run_fetcher(now, leader, out);
     }
@@ -141,25 +177,44 @@ impl Broker {
         &mut self,
         now: Instant,
         leader: BrokerId,
-        epoch: LeaderEpoch,
+        AskedFor { epoch, offset, .. }: AskedFor,
         answer: FetchedPartition,
         out: &mut Effects,
     ) {
+        if self.config.makes(Mistake::StaleAnswerApplied)
+            && let Some(replica) = self.replicas.get_mut(&answer.partition)
+            && replica.leader_epoch() > epoch
+            && !replica.is_leader()
+        {
+            return replica.append_fetched(answer.batches, answer.high_watermark, out);
+        }
         let Some(progress) =
             self.fetchers.get_mut(&leader).and_then(|fetcher| fetcher.partitions.get_mut(&answer.partition))
         else {
             return;
         };
         let Some(replica) = self.replicas.get_mut(&answer.partition) else { return };
-        if replica.leader_epoch() != epoch || replica.is_leader() {
+        if replica.leader_epoch() != epoch || replica.is_leader() || replica.log().end() != offset {
             return;
         }
         match answer.error {
             ErrorCode::None => {
                 if let Some((diverging, end)) = answer.diverging_epoch {
                     replica.truncate_to_divergence(diverging, end, out);
+                } else if answer.batches.first().is_some_and(|batch| batch.base_offset < offset) {
+                    // The leader's batches lie across this log's end (`UnexpectedAppendOffsetException`). That takes logs
+                    // that diverge unnoticed.
+                    *progress = Progress::AwaitingMetadata;
                 } else {
+                    let before = replica.high_watermark();
                     replica.append_fetched(answer.batches, answer.high_watermark, out);
+                    let rose = replica.high_watermark() > before;
+                    self.follow_log_start(answer.partition, answer.log_start_offset, out);
+                    self.after_log_growth(now, answer.partition, out);
+                    if rose {
+                        // Consumers that read here may go on.
+                        self.wake_fetches(answer.partition, out);
+                    }
                 }
             }
             ErrorCode::OffsetOutOfRange => {
@@ -201,16 +256,16 @@ impl Broker {
                 OffsetSpec::Latest if offset >= replica.log().end() => {
                     return self.ask_leader(now, LeaderOffset { spec: OffsetSpec::Earliest, ..asked }, out);
                 }
-                OffsetSpec::Latest => {
+                OffsetSpec::Latest | OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp => {
                     *progress = Progress::Fetching;
                     replica.truncate(offset, out);
                 }
-                OffsetSpec::Earliest if offset > replica.log().end() => {
+                OffsetSpec::Earliest => {
                     *progress = Progress::Fetching;
-                    replica.truncate_fully_and_start_at(offset, out);
+                    if offset > replica.log().end() {
+                        replica.truncate_fully_and_start_at(offset, out);
+                    }
                 }
-                // The leader should be able to place it by now.
-                OffsetSpec::Earliest => *progress = Progress::BackingOff(now + backoff),
             },
             ErrorCode::FencedLeaderEpoch => *progress = Progress::AwaitingMetadata,
             _ => *progress = Progress::BackingOff(now + backoff),
@@ -247,7 +302,14 @@ impl Broker {
     }
 }
 
+impl AskedFor {
+    fn of(fetch: &FetchPartition) -> Self {
+        let epoch = fetch.current_leader_epoch.unwrap_or_default();
+        Self { partition: fetch.partition, epoch, offset: fetch.fetch_offset }
+    }
+}
+
 /// `replica.fetch.response.max.bytes`.
 const FOLLOWER_FETCH_MAX_BYTES: u32 = 10_485_760;
 /// `replica.socket.timeout.ms`.
-const FOLLOWER_FETCH_TIMEOUT: Duration = Duration::secs(30);
+pub(super) const FOLLOWER_FETCH_TIMEOUT: Duration = Duration::secs(30);

@@ -9,6 +9,7 @@ use crate::kafka::fact::Fact;
 use crate::kafka::ids::{BrokerEpoch, BrokerId, TopicPartition};
 use crate::kafka::message::{AlterPartition, AlterPartitionRequest, AlterPartitionResponse, Request};
 use crate::kafka::metadata::MetadataImage;
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::replica::FollowerState;
 use crate::time::{Duration, Instant};
 
@@ -48,10 +49,10 @@ impl Broker {
         out: &mut Effects,
     ) {
         let image = self.observer.image();
-        let isr = self
-            .replicas
-            .get(&partition)
-            .and_then(|replica| replica.isr_with(follower, |id, state| is_isr_eligible(image, id, state)));
+        let isr = self.replicas.get(&partition).and_then(|replica| {
+            let anybody = replica.config().makes(Mistake::FencedReplicaJoins);
+            replica.isr_with(follower, |id, state| anybody || is_isr_eligible(image, id, state))
+        });
         if let Some(isr) = isr {
             self.propose_isr(partition, isr, None, out);
             self.send_proposals(now, out);
@@ -136,7 +137,7 @@ impl Broker {
                 ErrorCode::None => {
                     self.proposals.remove(&altered.partition);
                     if altered.leader_epoch == replica.leader_epoch() {
-                        replica.accept_isr(now, self.id, altered.isr, altered.partition_epoch, out);
+                        replica.accept_isr(self.id, altered.isr, altered.partition_epoch, out);
                     }
                     self.after_isr_change(now, altered.partition, out);
                 }

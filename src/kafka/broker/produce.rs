@@ -1,12 +1,14 @@
 //! Produce, on the leader's side (`ReplicaManager.appendRecords`, `DelayedProduce`).
 
 use super::Broker;
+use super::epochs::error_of_missing;
 use crate::kafka::config::Acks;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{Node, Offset, TopicPartition};
 use crate::kafka::message::{PartitionProduceResponse, ProduceRequest, ProduceResponse, Response};
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::purgatory::{DelayedAppend, DelayedProduce};
 use crate::kafka::record::Batch;
 use crate::time::Instant;
@@ -27,6 +29,9 @@ impl Broker {
             .map(|(partition, batch)| self.append_batch(now, partition, batch, acks, out))
             .collect();
         match acks {
+            Acks::All if self.config.makes(Mistake::AcksAllAfterLocalAppend) => {
+                self.answer_produce(from, correlation_id, &appended, out);
+            }
             Acks::None => {
                 if appended.iter().any(|append| append.outcome.is_some()) {
                     // The client waits for no answer; a broken connection is the only way to tell it.
@@ -54,7 +59,7 @@ impl Broker {
         let count = Offset::from(batch.last_offset_delta) + 1;
         let result = match self.replicas.get_mut(&partition) {
             Some(replica) => replica.append_as_leader(now, batch, acks == Acks::All, out),
-            None => Err(ErrorCode::UnknownTopicOrPartition),
+            None => Err(self.error_of_missing(partition)),
         };
         match result {
             Ok(base_offset) => {
@@ -85,7 +90,7 @@ impl Broker {
                     }
                     Some(_) => Some(ErrorCode::None),
                 },
-                None => Some(ErrorCode::UnknownTopicOrPartition),
+                None => Some(error_of_missing(self.observer.image(), append.partition)),
             };
             waits |= append.outcome.is_none();
         }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use super::storage::segment_limits;
 use super::{Broker, isr};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
 use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, TopicId, TopicPartition};
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord};
 use crate::kafka::replica::Replica;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Broker {
     /// New committed records: what they leave at the end of them all becomes true, not every state in between.
@@ -28,9 +30,9 @@ impl Broker {
                     partitions.extend(self.replicas.keys().filter(|partition| partition.topic == *id));
                 }
                 MetadataRecord::ClearElr { topic: None } => partitions.extend(self.replicas.keys()),
-                MetadataRecord::Config { resource, key, value } => {
+                MetadataRecord::Config { resource, key, .. } => {
                     configs = true;
-                    self.apply_broker_config(*resource, key, value.as_deref());
+                    self.apply_broker_config(*resource, key);
                 }
                 _ => {}
             }
@@ -51,9 +53,10 @@ impl Broker {
     pub(super) fn publish_all(&mut self, now: Instant, out: &mut Effects) {
         self.published = true;
         let image = self.observer.image().clone();
-        let cluster = image.configs.get(&ConfigResource::Cluster).cloned().unwrap_or_default();
-        for (key, value) in &cluster {
-            self.apply_broker_config(ConfigResource::Cluster, key, Some(value));
+        for resource in [ConfigResource::Cluster, ConfigResource::Broker(self.id)] {
+            for key in image.configs.get(&resource).into_iter().flat_map(|config| config.keys()) {
+                self.apply_broker_config(resource, key);
+            }
         }
         let mine: Vec<TopicPartition> = image
             .partitions()
@@ -69,6 +72,19 @@ impl Broker {
         self.run_fetchers(now, out);
     }
 
+    /// A snapshot took the place of the image while the broker was serving: nobody says what changed.
+    pub(super) fn publish_snapshot(&mut self, now: Instant, out: &mut Effects) {
+        self.publish_all(now, out);
+        self.refresh_topic_configs();
+        let image = self.observer.image().clone();
+        let is_gone = |partition: &TopicPartition| {
+            image.partition(*partition).is_none_or(|known| !known.replicas.contains(&self.id))
+        };
+        let gone: Vec<TopicPartition> = self.replicas.keys().copied().filter(is_gone).collect();
+        gone.into_iter().for_each(|partition| self.drop_replica(now, partition, out));
+        self.creating.retain(|name| !image.topic_ids.contains_key(name));
+    }
+
     pub(super) fn publish_partition(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         let image = self.observer.image().clone();
         let Some(registration) = image.partition(partition).filter(|known| known.replicas.contains(&self.id)) else {
@@ -78,12 +94,23 @@ impl Broker {
             let log = self.unopened.remove(&partition).unwrap_or_default();
             let checkpoint = self.high_watermark_checkpoint.get(&partition).copied().unwrap_or_default();
             let mut replica = Replica::open(partition, log, checkpoint);
-            replica.set_config(self.topic_config(partition.topic));
+            if self.clean_shutdown {
+                replica.reload_producers(now, self.config.producer_id_expiration);
+            }
+            let config = self.topic_config(partition.topic);
+            replica.log_mut().set_limits(segment_limits(&config));
+            replica.set_config(config);
+            self.storage.opened(partition, replica.log());
             self.replicas.insert(partition, replica);
         }
         let Some(replica) = self.replicas.get_mut(&partition) else { return };
-        let (led, epoch) = (replica.is_leader(), replica.leader_epoch());
+        let (led, epoch, followed) = (replica.is_leader(), replica.leader_epoch(), replica.leader());
         replica.apply(now, self.id, registration, out);
+        if self.truncation == TruncationRule::HighWatermark
+            && replica.leader().is_some_and(|leader| followed != Some(leader))
+        {
+            replica.truncate(replica.high_watermark(), out);
+        }
         if replica.is_leader() {
             self.follow(partition, None);
         } else if replica.leader_epoch() != epoch || led {
@@ -120,6 +147,7 @@ impl Broker {
             return;
         }
         self.high_watermark_checkpoint.remove(&partition);
+        self.storage.dropped(partition);
         self.proposals.remove(&partition);
         self.follow(partition, None);
         if self.is_offsets_topic(partition.topic) {
@@ -130,6 +158,7 @@ impl Broker {
 
     /// The leader's log grew.
     pub(super) fn after_append(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+        self.after_log_growth(now, partition, out);
         self.try_advance_high_watermark(now, partition, out);
         self.wake_fetches(partition, out);
     }
@@ -155,7 +184,7 @@ impl Broker {
         }
     }
 
-    fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn wake_fetches(&mut self, partition: TopicPartition, out: &mut Effects) {
         for id in self.purgatory.fetches_on(partition) {
             self.try_complete_fetch(id, out);
         }
@@ -169,12 +198,16 @@ impl Broker {
         self.wake_fetches(partition, out);
     }
 
-    pub(super) fn apply_broker_config(&mut self, resource: ConfigResource, key: &str, value: Option<&str>) {
+    /// A setting of this broker, as the image has it now: its own, else that of all brokers, else what it was started
+    /// with.
+    pub(super) fn apply_broker_config(&mut self, resource: ConfigResource, key: &str) {
         if !matches!(resource, ConfigResource::Cluster) && resource != ConfigResource::Broker(self.id) {
             return;
         }
-        let default = super::BrokerConfig::default().get(key);
-        if let Some(value) = value.map(ToOwned::to_owned).or(default) {
+        let configs = &self.observer.image().configs;
+        let dynamic = |resource| configs.get(&resource).and_then(|config| config.get(key)).map(ToString::to_string);
+        let dynamic = dynamic(ConfigResource::Broker(self.id)).or_else(|| dynamic(ConfigResource::Cluster));
+        if let Some(value) = dynamic.or_else(|| self.static_config.get(key)) {
             // The controller has refused what Kafka would; a topic's key at the cluster is no broker setting.
             let _ = self.config.set(key, &value);
         }
@@ -188,6 +221,7 @@ impl Broker {
                 self.replicas.keys().filter(|of| of.topic == topic).copied().collect();
             for partition in partitions {
                 if let Some(replica) = self.replicas.get_mut(&partition) {
+                    replica.log_mut().set_limits(segment_limits(&config));
                     replica.set_config(config.clone());
                 }
             }
@@ -200,6 +234,13 @@ impl Broker {
             min_insync_replicas: self.config.min_insync_replicas,
             unclean_leader_election: self.config.unclean_leader_election,
             max_message_bytes: self.config.message_max_bytes,
+            segment_bytes: self.config.log_segment_bytes,
+            retention: Duration::secs(
+                self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000),
+            ),
+            retention_bytes: self.config.log_retention_bytes,
+            #[cfg(feature = "planted-mistakes")]
+            mistake: self.config.mistake,
             ..TopicConfig::default()
         };
         if let Some(own) = self.observer.image().configs.get(&ConfigResource::Topic(topic)) {

@@ -36,10 +36,6 @@ impl Replicas {
         self.0.keys()
     }
 
-    pub fn values(&self) -> impl Iterator<Item = &Replica> {
-        self.0.values().map(|replica| &**replica)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = (TopicPartition, &Replica)> {
         self.0.iter().map(|(partition, replica)| (*partition, &**replica))
     }

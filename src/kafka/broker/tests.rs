@@ -1,12 +1,13 @@
 //! Replication between two brokers, with the test in the other one's place: broker 1 leads a partition, broker 2 follows.
 
 use super::*;
-use crate::kafka::config::{Compression, Isolation};
+use crate::kafka::config::{Acks, Compression, Isolation};
 use crate::kafka::effects::Effect;
 use crate::kafka::fact::Fact;
 use crate::kafka::ids::{ControllerId, TopicId};
 use crate::kafka::message::{
-    FetchPartition, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
+    FetchPartition, FetchRequest, FetchResponse, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec,
+    ProduceRequest,
 };
 use crate::kafka::metadata::{MetadataRecord, PartitionRegistration};
 use crate::kafka::record::{Batch, BatchBuilder};
@@ -61,6 +62,7 @@ impl Bench {
         ];
         let history = MetadataBatch { base_offset: 0, epoch: LeaderEpoch(1), records: records.into() };
         let broker = Broker::new(BrokerSetup {
+            truncation: Default::default(),
             id,
             config: BrokerConfig::default(),
             voters: [ControllerId(101)].into(),
@@ -227,5 +229,233 @@ fn listed_offset(message: &Message) -> Option<Offset> {
     match message {
         Message::Response { response: Response::ListOffsets(listed), .. } => Some(listed.partitions[0].2),
         _ => None,
+    }
+}
+
+/// What the leader answers to a fetch that does not wait, by that broker.
+fn fetch_of(bench: &mut Bench, follower: BrokerId, wanted: FetchPartition) -> FetchedPartition {
+    let request = Request::Fetch(FetchRequest {
+        replica: Some((follower, BrokerEpoch(1))),
+        max_wait: Duration::ZERO,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        isolation: Isolation::ReadUncommitted,
+        rack: None,
+        partitions: vec![wanted],
+    });
+    bench.sent.clear();
+    let message = Message::Request { correlation_id: 1, request };
+    bench.step(Input::Message { from: Node::Broker(follower), message });
+    let answer = bench.sent.iter().find_map(|(_, message)| match message {
+        Message::Response { response: Response::Fetch(fetch), .. } => fetch.partitions.first().cloned(),
+        _ => None,
+    });
+    answer.expect("an answer")
+}
+
+fn wanted(offset: Offset, last_fetched_epoch: Option<LeaderEpoch>) -> FetchPartition {
+    FetchPartition {
+        partition: orders(),
+        current_leader_epoch: Some(EPOCH),
+        fetch_offset: offset,
+        last_fetched_epoch,
+        log_start_offset: 0,
+        max_bytes: 1 << 20,
+    }
+}
+
+#[test]
+fn a_follower_that_is_no_replica_yet_is_told_that_the_epoch_is_unknown() {
+    let mut bench = Bench::new(LEADER);
+    assert_eq!(fetch_of(&mut bench, BrokerId(3), wanted(0, None)).error, ErrorCode::UnknownLeaderEpoch);
+    assert_eq!(fetch_of(&mut bench, FOLLOWER, wanted(0, None)).error, ErrorCode::None);
+}
+
+#[test]
+fn the_epoch_is_checked_before_anything_else() {
+    let mut bench = Bench::new(LEADER);
+    let at = |epoch| FetchPartition { current_leader_epoch: Some(LeaderEpoch(epoch)), ..wanted(99, None) };
+    assert_eq!(fetch_of(&mut bench, BrokerId(3), at(-1)).error, ErrorCode::FencedLeaderEpoch);
+    assert_eq!(fetch_of(&mut bench, BrokerId(3), at(1)).error, ErrorCode::UnknownLeaderEpoch);
+    assert_eq!(fetch_of(&mut bench, FOLLOWER, at(0)).error, ErrorCode::OffsetOutOfRange);
+}
+
+#[test]
+fn a_fetch_below_the_log_start_is_out_of_range_even_where_the_logs_part() {
+    let mut bench = Bench::new(LEADER);
+    let mut out = Effects::default();
+    let replica = bench.broker.replicas.get_mut(&orders()).expect("a replica");
+    replica.truncate_fully_and_start_at(10, &mut out);
+    for batch in batches(0, 3) {
+        replica.append_as_leader(Instant::ZERO, batch, false, &mut out).expect("it leads");
+    }
+    // A later epoch than any here, at an offset that is no longer here.
+    let fetched = fetch_of(&mut bench, FOLLOWER, wanted(4, Some(EPOCH)));
+    assert_eq!((fetched.error, fetched.diverging_epoch), (ErrorCode::OffsetOutOfRange, None));
+    let fetched = fetch_of(&mut bench, FOLLOWER, wanted(99, Some(EPOCH)));
+    assert_eq!((fetched.error, fetched.diverging_epoch), (ErrorCode::None, Some((EPOCH, 13))));
+}
+
+#[test]
+fn a_diverging_fetch_acknowledges_nothing() {
+    let mut bench = Bench::new(LEADER);
+    let mut out = Effects::default();
+    let replica = bench.broker.replicas.get_mut(&orders()).expect("a replica");
+    for batch in batches(0, 3) {
+        replica.append_as_leader(Instant::ZERO, batch, false, &mut out).expect("it leads");
+    }
+    assert!(fetch_of(&mut bench, FOLLOWER, wanted(7, Some(EPOCH))).diverging_epoch.is_some());
+    let known = |bench: &Bench| {
+        let leadership = bench.broker.replica(orders()).and_then(Replica::leadership).expect("it leads");
+        leadership.followers()[&FOLLOWER].log_end
+    };
+    assert_eq!(known(&bench), None);
+    fetch_of(&mut bench, FOLLOWER, wanted(3, Some(EPOCH)));
+    assert_eq!(known(&bench), Some(3));
+}
+
+#[test]
+fn a_produce_that_waits_too_long_times_out_and_stays_in_the_log() {
+    let mut bench = Bench::new(LEADER);
+    let batch = batches(0, 1).remove(0);
+    let timeout = Duration::millis(100);
+    let request = Request::Produce(ProduceRequest { acks: Acks::All, timeout, partitions: vec![(orders(), batch)] });
+    let message = Message::Request { correlation_id: 7, request };
+    bench.step(Input::Message { from: Node::Producer(crate::kafka::ids::ClientId(1)), message });
+    let answer = |bench: &Bench| {
+        bench.sent.iter().find_map(|(_, message)| match message {
+            Message::Response { response: Response::Produce(produce), .. } => Some(produce.partitions[0].error),
+            _ => None,
+        })
+    };
+    assert_eq!(answer(&bench), None, "the follower has not fetched it");
+    bench.now += timeout;
+    bench.step(Input::Timer(Timer::DelayedProduce { id: 1 }));
+    assert_eq!(answer(&bench), Some(ErrorCode::RequestTimedOut));
+    assert_eq!(bench.log_ends(), (0, 1));
+    // The follower has it after all: it is committed, though nobody hears of it.
+    fetch_of(&mut bench, FOLLOWER, wanted(1, Some(EPOCH)));
+    assert_eq!(bench.broker.replica(orders()).expect("a replica").high_watermark(), 1);
+}
+
+#[test]
+fn a_leader_that_is_elected_again_knows_how_far_its_followers_are() {
+    let mut out = Effects::default();
+    let mut replica = Replica::open(orders(), Log::default(), 0);
+    let at = |leader_epoch, partition_epoch| PartitionRegistration {
+        replicas: vec![LEADER, FOLLOWER],
+        isr: vec![LEADER, FOLLOWER],
+        leader: Some(LEADER),
+        leader_epoch: LeaderEpoch(leader_epoch),
+        partition_epoch: PartitionEpoch(partition_epoch),
+        ..PartitionRegistration::default()
+    };
+    replica.apply(Instant::ZERO, LEADER, &at(0, 0), &mut out);
+    let follower = |replica: &Replica| replica.leadership().expect("it leads").followers()[&FOLLOWER].log_end;
+    assert_eq!(follower(&replica), None, "it has just been elected");
+    replica.update_follower(Instant::ZERO, FOLLOWER, BrokerEpoch(1), 0, 0);
+    replica.apply(Instant::ZERO, LEADER, &at(1, 1), &mut out);
+    assert_eq!((replica.leader_epoch(), follower(&replica)), (LeaderEpoch(1), Some(0)));
+}
+
+/// Three logs under one hundred random leaders each, clean or not, with followers that get only part of what there is.
+#[test]
+fn whatever_happened_before_a_follower_ends_with_its_leaders_log() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed, 0);
+        let mut logs: Vec<Replica> = (0..3).map(|_| Replica::open(orders(), Log::default(), 0)).collect();
+        let mut leader = 0;
+        for epoch in 0..100 {
+            leader = rng.below(3) as usize;
+            lead(&mut logs[leader], leader, epoch);
+            for _ in 0..rng.below(3) {
+                append(&mut logs[leader], &mut rng);
+            }
+            let follower = (leader + 1 + rng.below(2) as usize) % 3;
+            let enough = rng.below(4) as usize;
+            copy(&mut logs, leader, follower, enough);
+        }
+        for follower in (0..3).filter(|at| *at != leader) {
+            copy(&mut logs, leader, follower, usize::MAX);
+            let whole = |log: &Replica| -> Vec<_> {
+                log.log().batches().map(|batch| (batch.base_offset, batch.leader_epoch, batch.crc)).collect()
+            };
+            assert_eq!(whole(&logs[follower]), whole(&logs[leader]), "seed {seed}");
+        }
+    }
+}
+
+fn lead(replica: &mut Replica, at: usize, epoch: i32) {
+    let me = BrokerId(at as i32);
+    let registration = PartitionRegistration {
+        replicas: (0..3).map(BrokerId).collect(),
+        isr: vec![me],
+        leader: Some(me),
+        leader_epoch: LeaderEpoch(epoch),
+        partition_epoch: PartitionEpoch(epoch),
+        ..PartitionRegistration::default()
+    };
+    replica.apply(Instant::ZERO, me, &registration, &mut Effects::default());
+}
+
+fn append(replica: &mut Replica, rng: &mut Rng) {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.append(0, None, Some(&rng.below(1 << 30).to_be_bytes()), &[]);
+    replica.append_as_leader(Instant::ZERO, builder.build(), false, &mut Effects::default()).expect("it leads");
+}
+
+/// Fetches until the logs fit, then up to so many batches.
+fn copy(logs: &mut [Replica], leader: usize, follower: usize, batches: usize) {
+    let mut out = Effects::default();
+    loop {
+        let before = (logs[follower].log().last_epoch(), logs[follower].log().end());
+        let (epoch, end) = before;
+        match logs[leader].place(epoch, end).expect("a leader knows every epoch before its own") {
+            Some((epoch, at)) => {
+                logs[follower].truncate_to_divergence(epoch, at, &mut out);
+                // An epoch that never wrote anything may be all that goes.
+                let after = (logs[follower].log().last_epoch(), logs[follower].log().end());
+                assert_ne!(after, before, "this would be repeated for ever");
+            }
+            None => {
+                let more = logs[leader].log().batches_from(end).take(batches).cloned().collect();
+                logs[follower].append_fetched(more, 0, &mut out);
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_encrypted_answer_passes_through_the_process_and_a_plain_one_does_not() {
+    let mut bench = Bench::new(LEADER);
+    let replica = bench.broker.replicas.get_mut(&orders()).expect("a replica");
+    for batch in batches(0, 3) {
+        replica.append_as_leader(Instant::ZERO, batch, false, &mut Effects::default()).expect("it leads");
+    }
+    let bytes = replica.log().bytes();
+    for (listeners, zero_copy, copied) in [("PLAINTEXT://:9092", bytes, 0), ("SSL://:9092", bytes, bytes)] {
+        bench.broker.set_config("listeners", listeners);
+        let wanted = FetchPartition {
+            partition: orders(),
+            current_leader_epoch: Some(EPOCH),
+            fetch_offset: 0,
+            last_fetched_epoch: None,
+            log_start_offset: 0,
+            max_bytes: 1 << 20,
+        };
+        let request = Request::Fetch(FetchRequest {
+            replica: Some((FOLLOWER, BrokerEpoch(1))),
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            isolation: Isolation::ReadUncommitted,
+            rack: None,
+            partitions: vec![wanted],
+        });
+        let message = Message::Request { correlation_id: 1, request };
+        bench.step(Input::Message { from: Node::Broker(FOLLOWER), message });
+        let counts = bench.broker.disk().counts();
+        assert_eq!((counts.sent_zero_copy, counts.sent_copied), (zero_copy, copied), "{listeners}");
     }
 }

@@ -143,14 +143,13 @@ fn configs_by_path(image: &MetadataImage) -> BTreeMap<Name, Vec<(Name, Name)>> {
 
 impl Broker {
     pub(super) fn start_with_zookeeper(&mut self, now: Instant, out: &mut Effects) {
-        let recovery = self.recovery_time();
         let Some(zk) = &mut self.zk else { return };
         zk.client.start(now, out);
         if zk.settled {
             zk.controller.start_settled(now, out);
             self.publish_all(now, out);
         } else {
-            out.set_timer(now + recovery, Timer::LogRecovery);
+            self.begin_recovery(now, out);
         }
     }
 
@@ -203,6 +202,7 @@ impl Broker {
             Timer::ZkSession => zk.client.on_timer(now, out),
             Timer::LogRecovery => {
                 zk.logs_read = true;
+                self.note_recovered(out);
                 self.register(now, out);
             }
             Timer::ZkRegistration if zk.stopping.is_some() => self.ask_to_stop(now, out),
@@ -346,7 +346,7 @@ impl Broker {
         let after = configs.get(&ConfigResource::Cluster).cloned().unwrap_or_default();
         self.observer.image_mut().configs = configs;
         for key in before.keys().chain(after.keys()) {
-            self.apply_broker_config(ConfigResource::Cluster, key, after.get(key).map(|value| &**value));
+            self.apply_broker_config(ConfigResource::Cluster, key);
         }
         self.refresh_topic_configs();
         let configs = self.observer.image().configs.clone();

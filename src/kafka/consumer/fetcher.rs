@@ -33,6 +33,8 @@ pub(super) struct Partition {
     pub(super) position: Option<Offset>,
     /// Epoch of the last record that poll() returned.
     pub(super) last_epoch: Option<LeaderEpoch>,
+    /// The leader that the position is known to be right at, and its epoch.
+    pub(super) current_leader: Option<(BrokerId, LeaderEpoch)>,
     /// The high watermark that the last answer told.
     pub(super) high_watermark: Option<Offset>,
     /// A nearer replica to read from (KIP-392), and until when.
@@ -53,6 +55,8 @@ pub(super) enum State {
     AwaitsReset(ResetReason),
     /// That has been asked for.
     Resetting(ResetReason),
+    /// The leader's word that its log still has what was read before the position.
+    AwaitsValidation,
     Fetching,
 }
 
@@ -88,6 +92,7 @@ impl Partition {
             committed: None,
             position: None,
             last_epoch: None,
+            current_leader: None,
             high_watermark: None,
             preferred: None,
             not_before: Instant::ZERO,
@@ -100,18 +105,23 @@ impl Partition {
         self.state = State::Fetching;
         self.position = Some(offset);
         self.last_epoch = epoch;
+        self.current_leader = None;
     }
 
     pub(super) fn not_before(&mut self, at: Instant) {
         self.not_before = at;
     }
 
-    pub(super) fn prefer(&mut self, replica: Option<(BrokerId, Instant)>) {
-        self.preferred = replica;
+    /// Reads from that replica until then. The time of one that is preferred already stays.
+    pub(super) fn prefer(&mut self, now: Instant, replica: BrokerId, until: Instant) {
+        if self.preferred.is_none_or(|(known, end)| known != replica || end < now) {
+            self.preferred = Some((replica, until));
+        }
     }
 
-    pub(super) fn has_preferred(&self) -> bool {
-        self.preferred.is_some()
+    /// Forgets the nearer replica. Returns whether there was one.
+    pub(super) fn forget_preferred(&mut self) -> bool {
+        self.preferred.take().is_some()
     }
 
     fn is_readable(&self) -> bool {
@@ -148,6 +158,24 @@ impl Fetcher {
     /// poll() returns nothing more of what is assigned now (`markPendingRevocation`).
     pub(super) fn stop_for_revocation(&mut self) {
         self.partitions.values_mut().for_each(|partition| partition.revoking = true);
+    }
+
+    /// A partition that has another leader is read from it; whether the position is still right there must be asked where
+    /// the epoch of the last record is known (`SubscriptionState.maybeValidatePosition`).
+    pub(super) fn notice_leaders(&mut self, view: &ClusterView) {
+        for (partition, state) in &mut self.partitions {
+            if !matches!(state.state, State::Fetching | State::AwaitsValidation) {
+                continue;
+            }
+            let Some((Some(leader), epoch)) = view.leader_and_epoch(*partition) else { continue };
+            if state.current_leader == Some((leader, epoch)) {
+                continue;
+            }
+            state.current_leader = Some((leader, epoch));
+            state.preferred = None;
+            state.not_before = Instant::ZERO;
+            state.state = if state.last_epoch.is_some() { State::AwaitsValidation } else { State::Fetching };
+        }
     }
 
     /// Every position there is, for a commit (`allConsumed`).
@@ -257,6 +285,12 @@ impl Fetcher {
             if state.revoking {
                 return;
             }
+            // What came before the position was put in doubt is not returned.
+            if state.state != State::Fetching {
+                state.buffered = false;
+                self.buffer.pop_front();
+                continue;
+            }
             let mut returned: Option<(Offset, u32)> = None;
             while let Some(run) = completed.runs.front_mut().filter(|run| room > 0 || run.count == 0) {
                 if let Some(slice) = run.take(partition, room) {
@@ -301,7 +335,9 @@ fn join_or_note(
 
 /// Where a partition is read from: the nearer replica that the leader named, else the leader.
 fn source(now: Instant, view: &ClusterView, partition: TopicPartition, state: &Partition) -> Option<BrokerId> {
-    let preferred = state.preferred.filter(|(_, until)| now < *until).map(|(broker, _)| broker);
+    let preferred = state.preferred.filter(|(_, until)| now <= *until).map(|(broker, _)| broker);
+    // One that is not in the cluster any more is of no use (`AbstractFetch.selectReadReplica`).
+    let preferred = preferred.filter(|broker| view.brokers().contains(broker));
     preferred.or_else(|| view.leader(partition))
 }
 

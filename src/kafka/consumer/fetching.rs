@@ -61,7 +61,7 @@ impl Consumer {
             if fetched.error.is_none() {
                 state.high_watermark = Some(fetched.high_watermark);
                 if let Some(replica) = fetched.preferred_read_replica {
-                    state.prefer(Some((replica, now + self.config.metadata_max_age)));
+                    state.prefer(now, replica, now + self.config.metadata_max_age);
                 }
                 self.fetcher.buffer(fetched.partition, *offset, fetched.batches, out);
             } else if state.state == State::Fetching && state.position == Some(*offset) {
@@ -75,14 +75,17 @@ impl Consumer {
         let Some(state) = self.fetcher.get_mut(fetched.partition) else { return };
         if fetched.error == ErrorCode::OffsetOutOfRange {
             // A follower may simply lag; the leader knows.
-            match (state.has_preferred(), self.config.auto_offset_reset) {
-                (true, _) => state.prefer(None),
+            match (state.forget_preferred(), self.config.auto_offset_reset) {
+                (true, _) => {}
                 (false, OffsetReset::None) => self.fatal = Some(ErrorCode::OffsetOutOfRange),
                 (false, _) => state.state = State::AwaitsReset(ResetReason::OutOfRange),
             }
             return;
         }
-        state.prefer(None);
+        // A replica that does not know the epoch yet will.
+        if fetched.error != ErrorCode::UnknownLeaderEpoch {
+            state.forget_preferred();
+        }
         let knows_better = self.view.learn_leader(fetched.partition, fetched.current_leader);
         if !knows_better {
             state.not_before(now + pause);

@@ -173,6 +173,7 @@ impl Consumer {
     /// (`updateFetchPositions`).
     pub(super) fn find_positions(&mut self, now: Instant, out: &mut Effects) {
         self.fetch_committed(now, out);
+        self.validate_positions(now, out);
         let (partitions, wake) = self.fetcher.awaiting(now, |state| matches!(state, State::AwaitsReset(_)));
         if let Some(wake) = wake {
             self.wake_at(now, wake, out);
@@ -261,7 +262,7 @@ impl Consumer {
 
     /// `OffsetFetcher.resetPositionIfNeeded`: the ends of the logs are the positions.
     pub(super) fn on_log_ends(&mut self, now: Instant, response: ListOffsetsResponse, out: &mut Effects) {
-        for (partition, error, offset, epoch) in response.partitions {
+        for (partition, error, offset, _) in response.partitions {
             if !error.is_none() {
                 if error.is_stale_metadata() {
                     self.view.mark_stale();
@@ -271,7 +272,8 @@ impl Consumer {
             }
             let Some(state) = self.fetcher.get_mut(partition) else { continue };
             if let State::Resetting(reason) = state.state {
-                state.start_at(offset, Some(epoch).filter(|epoch| epoch.0 >= 0));
+                // Nothing was read yet, so there is no epoch that could end before the position.
+                state.start_at(offset, None);
                 out.note(Fact::PositionReset { partition, offset, reason });
             }
         }

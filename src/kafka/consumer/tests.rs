@@ -8,8 +8,8 @@ use crate::kafka::coordinator::{Append, GroupCoordinator};
 use crate::kafka::effects::Effect;
 use crate::kafka::ids::{LeaderEpoch, Origin, TopicId};
 use crate::kafka::message::{
-    FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-    OffsetSpec, PartitionMetadata, TopicMetadata,
+    EpochEnd, EpochQuestion, FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse,
+    ListOffsetsResponse, MetadataResponse, OffsetForLeaderEpochResponse, OffsetSpec, PartitionMetadata, TopicMetadata,
 };
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::kafka::record::{Batch, BatchBuilder};
@@ -157,7 +157,8 @@ impl Bench {
                 }
                 Effect::Note(fact) => self.facts.push((self.now, node, fact)),
                 Effect::CloseConnection { .. } => {}
-                Effect::Exit => {
+                Effect::Busy(_) => {}
+                Effect::Exit | Effect::Halt => {
                     self.exited.push(node);
                     self.kill(node);
                 }
@@ -230,12 +231,24 @@ impl Bench {
             Request::ListOffsets(request) => {
                 let end = |at: &TopicPartition, spec: &OffsetSpec| match spec {
                     OffsetSpec::Earliest => 0,
+                    OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp => -1,
                     OffsetSpec::Latest => self.logs[at.partition as usize].last().map_or(0, Batch::next_offset),
                 };
                 let partitions = request.partitions.iter();
                 let partitions = partitions.map(|(at, _, spec)| (*at, ErrorCode::None, end(at, spec), LeaderEpoch(0)));
                 let response = ListOffsetsResponse { partitions: partitions.collect() };
                 self.respond(from, id, Response::ListOffsets(response));
+            }
+            // Nothing is ever cut off here.
+            Request::OffsetForLeaderEpoch(request) => {
+                let end = |question: &EpochQuestion| EpochEnd {
+                    partition: question.partition,
+                    error: ErrorCode::None,
+                    leader_epoch: Some(question.leader_epoch),
+                    end_offset: Offset::MAX,
+                };
+                let partitions = request.partitions.iter().map(end).collect();
+                self.respond(from, id, Response::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse { partitions }));
             }
             Request::Fetch(request) => self.fetch(from, id, request),
             request => self.coordinate(|coordinator, now, out| coordinator.on_request(now, from, id, &request, out)),
@@ -252,6 +265,8 @@ impl Bench {
             elr: Vec::new(),
             last_known_elr: Vec::new(),
             offline_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
         };
         let topic = TopicMetadata {
             error: ErrorCode::None,

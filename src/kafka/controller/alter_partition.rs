@@ -10,6 +10,7 @@ use super::super::message::{
     AlterPartition, AlterPartitionRequest, AlterPartitionResponse, AlteredPartition, Response,
 };
 use super::super::metadata::{MetadataRecord, PartitionRegistration};
+use super::super::mistakes::Mistake;
 use super::cluster::Cluster;
 use super::decision::Decision;
 use super::partition_change::ChangeRequest;
@@ -43,8 +44,9 @@ fn alter_one(
     check(cluster, sender, state, proposal)?;
 
     let target_isr = Some(proposal.new_isr.iter().map(|(id, _)| *id).collect());
-    let request =
-        ChangeRequest { election: cluster.election_for(partition.topic), target_isr, ..ChangeRequest::default() };
+    let election = cluster.election_for(partition.topic);
+    // A leader speaks up once it has recovered; only then does it propose an ISR.
+    let request = ChangeRequest { election, target_isr, recovered: true, ..ChangeRequest::default() };
     let mut after = state.clone();
     if let Some(record) = cluster.change_partition(partition, request, |id| cluster.is_active(id)) {
         if let MetadataRecord::PartitionChange { isr, leader, .. } = &record {
@@ -76,6 +78,9 @@ fn check(
     state: &PartitionRegistration,
     proposal: &AlterPartition,
 ) -> Result<(), ErrorCode> {
+    if cluster.config.makes(Mistake::StaleAlterPartition) {
+        return Ok(());
+    }
     // Whoever knows newer epochs than we has them from another controller.
     if proposal.leader_epoch > state.leader_epoch || proposal.partition_epoch > state.partition_epoch {
         return Err(ErrorCode::NotController);
@@ -102,6 +107,9 @@ fn check(
 
 /// -1 skips the check of the epoch.
 fn is_eligible(cluster: &Cluster, broker: BrokerId, epoch: BrokerEpoch) -> bool {
+    if cluster.config.makes(Mistake::FencedReplicaJoins) {
+        return true;
+    }
     let known = cluster.image.brokers.get(&broker).filter(|known| known.is_active());
     known.is_some_and(|known| epoch == BrokerEpoch(-1) || epoch == known.epoch)
 }

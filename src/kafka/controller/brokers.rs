@@ -9,6 +9,7 @@ use super::super::message::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse, Response,
 };
 use super::super::metadata::MetadataRecord;
+use super::super::mistakes::Mistake;
 use super::cluster::{Cause, Cluster};
 use super::decision::Decision;
 use super::heartbeats::BrokerControlState;
@@ -45,7 +46,7 @@ pub fn register(cluster: &Cluster, now: Instant, request: &BrokerRegistrationReq
 }
 
 fn clean_up(cluster: &Cluster, broker: BrokerId, clean: bool, records: &mut Vec<MetadataRecord>) {
-    if cluster.elr_enabled && !clean {
+    if cluster.elr_enabled && !clean && !cluster.config.makes(Mistake::UncleanShutdownForgotten) {
         let cause = Cause::UncleanShutdown(broker);
         cluster.update_leaders_and_isrs(cause, cluster.index().in_isr(broker), records);
         cluster.update_leaders_and_isrs(cause, cluster.index().in_elr(broker), records);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::super::config::{BrokerConfig, SettingValue};
 use super::super::ids::{BrokerId, TopicId, TopicPartition};
 use super::super::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
+use super::super::mistakes::Mistake;
 use super::super::placement::UsableBroker;
 use super::heartbeats::Heartbeats;
 use super::index::PartitionIndex;
@@ -41,6 +42,13 @@ impl Cluster {
 
     pub fn index(&self) -> &PartitionIndex {
         &self.index
+    }
+
+    /// Begins again with another image: a snapshot's, or none.
+    pub fn load(&mut self, image: MetadataImage) {
+        let mut index = PartitionIndex::default();
+        image.partitions().for_each(|(partition, state)| index.update(partition, None, Some(state)));
+        (self.image, self.index) = (image, Rc::new(index));
     }
 
     /// Applies one record to the image, and keeps the index in step. The caller advances `image.next_offset`.
@@ -124,7 +132,10 @@ impl Cluster {
     ) -> Option<MetadataRecord> {
         let state = self.image.partition(partition)?;
         let min_isr = self.effective_min_isr(partition.topic);
-        let request = ChangeRequest { min_isr, elr_enabled: self.elr_enabled, ..request };
+        let mut request = ChangeRequest { min_isr, elr_enabled: self.elr_enabled, ..request };
+        if self.config.makes(Mistake::LeaderOutsideIsr) && !state.leader.is_some_and(&fit) {
+            request.target_isr = Some(state.replicas.iter().copied().filter(|id| fit(*id)).collect());
+        }
         Some(partition_change::decide(state, request, fit)?.into_record(partition))
     }
 

@@ -2,9 +2,11 @@
 //!
 //! `ConfigurationControlManager.incrementalAlterConfigs`, with the validation of `LogConfig` and `ConfigDef`.
 
-use super::super::config::{BrokerConfig, SettingError, TopicConfig};
+use std::collections::BTreeSet;
+
+use super::super::config::{BrokerConfig, DYNAMIC_BROKER_SETTINGS, SettingError, TopicConfig};
 use super::super::error::ErrorCode;
-use super::super::ids::Name;
+use super::super::ids::{BrokerId, Name};
 use super::super::message::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, Response};
 use super::super::metadata::{ConfigResource, MetadataRecord};
 use super::cluster::Cluster;
@@ -13,7 +15,8 @@ use super::decision::{ApiError, Decision, topic_result};
 const MIN_ISR: &str = "min.insync.replicas";
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
-/// Changes each resource wholly or not at all. The cluster's result has the empty name, as Kafka's default resource.
+/// Changes each resource wholly or not at all. The cluster's result has the empty name, as Kafka's default resource; a
+/// broker's has its id for a name.
 pub fn alter(cluster: &Cluster, request: &IncrementalAlterConfigsRequest) -> Decision {
     let mut records = Vec::new();
     let mut results = Vec::new();
@@ -28,6 +31,12 @@ pub fn alter(cluster: &Cluster, request: &IncrementalAlterConfigsRequest) -> Dec
     if !request.cluster.is_empty() {
         let outcome = alter_cluster(cluster, &request.cluster).map(|altered| records.extend(altered));
         results.push(topic_result(&"".into(), &outcome));
+    }
+    let brokers: BTreeSet<BrokerId> = request.brokers.iter().map(|(broker, ..)| *broker).collect();
+    for broker in brokers {
+        let changes = request.brokers.iter().filter(|(id, ..)| *id == broker).map(|(_, key, value)| (key, value));
+        let outcome = alter_broker(cluster, broker, changes).map(|altered| records.extend(altered));
+        results.push(topic_result(&broker.to_string().as_str().into(), &outcome));
     }
     Decision { records, response: Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse { results }) }
 }
@@ -58,7 +67,41 @@ fn alter_topic<'a>(
     Ok(records)
 }
 
+fn alter_broker<'a>(
+    cluster: &Cluster,
+    broker: BrokerId,
+    changes: impl Iterator<Item = (&'a Name, &'a Option<Name>)> + Clone,
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    check_dynamic(changes.clone().map(|(key, _)| key))?;
+    let resource = ConfigResource::Broker(broker);
+    let mut records = Vec::new();
+    for (key, value) in changes {
+        if &**key == MIN_ISR && cluster.elr_enabled {
+            let message = "Broker-level min.insync.replicas cannot be altered while ELR is enabled.";
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        }
+        check_cluster(key, value.as_ref())?;
+        records.push(MetadataRecord::Config { resource, key: key.clone(), value: value.clone() });
+    }
+    Ok(records)
+}
+
+/// Most settings of a broker stand in its file, and need a restart (`DynamicBrokerConfig.validateConfigs`).
+fn check_dynamic<'a>(keys: impl Iterator<Item = &'a Name>) -> Result<(), ApiError> {
+    let is_fixed = |key: &&Name| {
+        BrokerConfig::SETTINGS.iter().any(|setting| setting.name == &***key)
+            && !DYNAMIC_BROKER_SETTINGS.contains(&&***key)
+    };
+    let fixed: Vec<&str> = keys.filter(is_fixed).map(|key| &**key).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Cannot update these configs dynamically: [{}]", fixed.join(", "));
+    Err(ApiError::new(ErrorCode::InvalidRequest, message))
+}
+
 fn alter_cluster(cluster: &Cluster, changes: &[(Name, Option<Name>)]) -> Result<Vec<MetadataRecord>, ApiError> {
+    check_dynamic(changes.iter().map(|(key, _)| key))?;
     let mut records = Vec::new();
     let mut clear_elr = false;
     for (key, value) in changes {
@@ -128,6 +171,12 @@ fn complaint(name: &str, value: &str, allowed: &str) -> String {
     let choices = allowed.trim_matches(['[', ']']);
     if choices == "true, false" {
         return "Expected value to be either true or false".into();
+    }
+    if name.ends_with(".throttled.replicas") {
+        return format!(
+            "{name} must be the literal '*' or a list of replicas in the following format: \
+             [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+        );
     }
     let Some((least, most)) = choices.split_once(",...") else {
         return format!("String must be one of: {choices}");

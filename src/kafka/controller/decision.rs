@@ -2,7 +2,7 @@
 
 use super::super::error::ErrorCode;
 use super::super::ids::Name;
-use super::super::message::{Response, TopicResult};
+use super::super::message::{PartitionResult, Response, TopicResult};
 use super::super::metadata::MetadataRecord;
 
 /// The outcome of thinking about a request (Kafka's `ControllerResult`). Nothing has changed yet.
@@ -41,9 +41,19 @@ impl From<ErrorCode> for ApiError {
 
 /// What became of one topic.
 pub fn topic_result(name: &Name, outcome: &Result<(), ApiError>) -> TopicResult {
-    let (error, message) = match outcome {
+    let (error, message) = said(outcome);
+    TopicResult { name: name.clone(), error, message }
+}
+
+/// What became of one partition.
+pub fn partition_result(topic: &Name, partition: u32, outcome: &Result<(), ApiError>) -> PartitionResult {
+    let (error, message) = said(outcome);
+    PartitionResult { topic: topic.clone(), partition, error, message }
+}
+
+fn said(outcome: &Result<(), ApiError>) -> (ErrorCode, Option<Name>) {
+    match outcome {
         Ok(()) => (ErrorCode::None, None),
         Err(refused) => (refused.error, refused.message.as_deref().map(Name::from)),
-    };
-    TopicResult { name: name.clone(), error, message }
+    }
 }

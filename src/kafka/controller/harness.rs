@@ -68,7 +68,10 @@ impl Harness {
             facts: Vec::new(),
             replies: Vec::new(),
         };
-        VOTERS.into_iter().for_each(|id| harness.start_controller(id.0));
+        for id in VOTERS {
+            harness.start_controller(id.0);
+            harness.controllers.get_mut(&id).expect("it was started").settle();
+        }
         (1..=brokers).for_each(|id| harness.start_broker(id));
         harness.run_millis(2000);
         harness
@@ -90,7 +93,7 @@ impl Harness {
         let config = BrokerConfig::default();
         let mut rng = Rng::new(self.next_id, id.0 as u64);
         let lifecycle = Lifecycle::new(id, &config, rng.next_u64(), previous_epoch);
-        let observer = Observer::new(id, VOTERS.into(), config.quorum_request_timeout, log, &mut rng);
+        let observer = Observer::new(id, VOTERS.into(), &config, log, &mut rng);
         self.brokers.insert(id, TestBroker { lifecycle, observer, in_flight: InFlight::default() });
         self.schedule(self.now, Node::Broker(id), Input::Start);
     }
@@ -106,6 +109,11 @@ impl Harness {
             _ => {}
         }
         self.break_connections(node);
+    }
+
+    /// Empties the disk of a controller that is down.
+    pub fn wipe(&mut self, id: i32) {
+        self.controller_disks.remove(&ControllerId(id));
     }
 
     pub fn stop_broker(&mut self, id: i32) {
@@ -208,7 +216,8 @@ impl Harness {
                 self.schedule(self.now + LATENCY, peer, Input::Disconnected { peer: from });
             }
             Effect::Note(fact) => self.facts.push((self.now, fact)),
-            Effect::Exit => {
+            Effect::Busy(_) => {}
+            Effect::Exit | Effect::Halt => {
                 if let Node::Broker(id) = from {
                     let epoch = self.brokers.get(&id).and_then(|broker| broker.lifecycle.broker_epoch());
                     self.end_broker(id, epoch);
@@ -222,12 +231,17 @@ impl Harness {
         self.events.insert((at, self.next_id), (to, input));
     }
 
-    /// Sends a request to controller 101 and waits up to a second. `None` where no answer came.
+    /// The active controller, else 101.
+    pub fn active(&self) -> i32 {
+        self.controllers.values().find(|controller| controller.is_active()).map_or(VOTERS[0].0, |found| found.id().0)
+    }
+
+    /// Sends a request to the active controller and waits up to a second. `None` where no answer came.
     pub fn ask(&mut self, request: Request) -> Option<Response> {
         self.next_id += 1;
         let correlation_id = self.next_id as u32;
         let message = Message::Request { correlation_id, request };
-        let to = Node::Controller(VOTERS[0]);
+        let to = Node::Controller(ControllerId(self.active()));
         self.schedule(self.now + LATENCY, to, Input::Message { from: ADMIN, message });
         self.run_millis(1000);
         let answer = self.replies.iter().find(|(_, id, _)| *id == correlation_id);
@@ -260,14 +274,14 @@ impl Harness {
         &self.brokers[&BrokerId(id)].observer
     }
 
-    /// A partition as controller 101 has it.
+    /// A partition as the active controller has it.
     pub fn partition(&self, partition: TopicPartition) -> &PartitionRegistration {
-        self.controller(101).image().partition(partition).expect("a partition")
+        self.controller(self.active()).image().partition(partition).expect("a partition")
     }
 
     /// The state of a topic's first partition, in one line.
     pub fn line(&self, topic: &str) -> String {
-        let (_, topic) = self.controller(101).image().topic(topic).expect("a topic");
+        let (_, topic) = self.controller(self.active()).image().topic(topic).expect("a topic");
         let state = &topic.partitions[0];
         let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(",");
         let leader = state.leader.map_or("none".into(), |id| id.to_string());
@@ -280,9 +294,11 @@ impl Harness {
         )
     }
 
-    /// The facts from `since` on, without the time.
+    /// The facts from `since` on, without the time; those of elections have tests of their own.
     pub fn facts_since(&self, since: Instant) -> Vec<Fact> {
-        self.facts.iter().filter(|(at, _)| *at >= since).map(|(_, fact)| fact.clone()).collect()
+        let of_elections = |fact: &Fact| matches!(fact, Fact::QuorumState { .. } | Fact::Voted { .. });
+        let facts = self.facts.iter().filter(|(at, fact)| *at >= since && !of_elections(fact));
+        facts.map(|(_, fact)| fact.clone()).collect()
     }
 }
 

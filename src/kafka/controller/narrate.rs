@@ -35,12 +35,18 @@ pub fn narrate(records: &[MetadataRecord], image: &MetadataImage, silent_for: Op
                     out.note(Fact::TopicDeleted { topic: *id, name: topic.name.clone() });
                 }
             }
-            MetadataRecord::PartitionChange { partition, isr, leader, .. } => {
-                narrate_partition(*partition, isr.as_deref(), *leader, image, out);
+            MetadataRecord::PartitionChange { partition, isr, leader, elr, .. } => {
+                narrate_reassignment(*partition, record, image, out);
+                narrate_partition(*partition, record, isr.as_deref(), *leader, image, out);
+                narrate_elr(*partition, elr.as_deref(), image, out);
+            }
+            MetadataRecord::ClearElr { topic } => {
+                let cleared = image.partitions().filter(|(partition, _)| topic.is_none_or(|of| of == partition.topic));
+                cleared.for_each(|(partition, _)| narrate_elr(partition, Some(&[]), image, out));
             }
             MetadataRecord::LeaderChange { .. }
             | MetadataRecord::UnregisterBroker { .. }
-            | MetadataRecord::ClearElr { .. }
+            | MetadataRecord::ProducerIds { .. }
             | MetadataRecord::NoOp => {}
         }
     }
@@ -68,6 +74,7 @@ fn narrate_broker(
 
 fn narrate_partition(
     partition: TopicPartition,
+    record: &MetadataRecord,
     isr: Option<&[BrokerId]>,
     leader: Option<Option<BrokerId>>,
     image: &MetadataImage,
@@ -76,12 +83,59 @@ fn narrate_partition(
     let Some(old) = image.partition(partition) else { return };
     if let Some(leader) = leader {
         let epoch = LeaderEpoch(old.leader_epoch.0 + 1);
-        let unclean = leader.is_some_and(|id| !old.isr.contains(&id) && !old.elr.contains(&id));
+        // With the end of a reassignment, a replica may lead that its leader takes into the ISR with the very same record.
+        let joins = ends_reassignment(old, record) == Some(Ending::Complete);
+        let unclean = leader.is_some_and(|id| !joins && !old.isr.contains(&id) && !old.elr.contains(&id));
         let isr = isr.unwrap_or(&old.isr).to_vec();
         out.note(Fact::LeaderElected { partition, leader, epoch, isr, unclean });
     } else if let Some(to) = isr {
         let epoch = PartitionEpoch(old.partition_epoch.0 + 1);
         out.note(Fact::IsrChanged { partition, from: old.isr.clone(), to: to.to_vec(), epoch });
+    }
+}
+
+fn narrate_elr(partition: TopicPartition, elr: Option<&[BrokerId]>, image: &MetadataImage, out: &mut Effects) {
+    if let (Some(old), Some(to)) = (image.partition(partition), elr)
+        && old.elr != to
+    {
+        out.note(Fact::ElrChanged { partition, from: old.elr.clone(), to: to.to_vec() });
+    }
+}
+
+/// How a reassignment ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Complete,
+    Cancelled,
+}
+
+/// Whether a record ends a reassignment of a partition: that under way, or one that needs no second record.
+fn ends_reassignment(old: &PartitionRegistration, record: &MetadataRecord) -> Option<Ending> {
+    let MetadataRecord::PartitionChange { replicas, adding, removing, .. } = record else { return None };
+    let goes_on =
+        |change: &Option<Vec<BrokerId>>, present: &[BrokerId]| !change.as_deref().unwrap_or(present).is_empty();
+    let touched = replicas.is_some() || adding.is_some() || removing.is_some();
+    if !touched || goes_on(adding, &old.adding) || goes_on(removing, &old.removing) {
+        return None;
+    }
+    let replicas = replicas.as_ref().unwrap_or(&old.replicas);
+    let stay = old.removing.iter().all(|id| replicas.contains(id));
+    let back = old.is_reassigning() && stay && !old.adding.iter().any(|id| replicas.contains(id));
+    Some(if back { Ending::Cancelled } else { Ending::Complete })
+}
+
+/// A reassignment that ends with the record it begins with (the ISR needs no new member) is only said to have ended.
+fn narrate_reassignment(partition: TopicPartition, record: &MetadataRecord, image: &MetadataImage, out: &mut Effects) {
+    let MetadataRecord::PartitionChange { replicas, adding, removing, .. } = record else { return };
+    let Some(old) = image.partition(partition) else { return };
+    if let Some(ending) = ends_reassignment(old, record) {
+        let replicas = replicas.as_ref().unwrap_or(&old.replicas).clone();
+        let cancelled = ending == Ending::Cancelled;
+        out.note(Fact::ReassignmentEnded { partition, replicas, cancelled });
+    } else if adding.is_some() || removing.is_some() {
+        let adding = adding.as_ref().unwrap_or(&old.adding).clone();
+        let removing = removing.as_ref().unwrap_or(&old.removing).clone();
+        out.note(Fact::ReassignmentBegan { partition, adding, removing });
     }
 }
 

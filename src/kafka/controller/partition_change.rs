@@ -11,7 +11,10 @@
 //! ELR (KIP-966): while the ISR is smaller than `min.insync.replicas`, members that leave it are remembered as eligible:
 //! the high watermark stands still, so each holds everything committed. An unclean shutdown ends that.
 //!
-//! What we leave out: `LeaderRecoveryState`, log directories, adding and removing replicas (reassignment).
+//! A reassignment ends here, too: whatever change makes the ISR hold what the target needs takes the `removing` replicas
+//! away in the same record (`completeReassignmentIfNeeded`).
+//!
+//! What we leave out: log directories.
 
 use std::collections::BTreeSet;
 
@@ -40,6 +43,10 @@ pub struct ChangeRequest {
     pub elr_enabled: bool,
     pub target_isr: Option<Vec<BrokerId>>,
     pub target_replicas: Option<Vec<BrokerId>>,
+    pub target_adding: Option<Vec<BrokerId>>,
+    pub target_removing: Option<Vec<BrokerId>>,
+    /// The leader has recovered from an unclean election: it proposes an ISR.
+    pub recovered: bool,
     /// A broker that came back without a clean shutdown: it may lack what it had acknowledged.
     pub unclean_shutdown: Option<BrokerId>,
 }
@@ -51,15 +58,29 @@ pub struct Change {
     /// A leader given bumps the leader epoch, even if it is the same one.
     pub leader: Option<Option<BrokerId>>,
     pub replicas: Option<Vec<BrokerId>>,
+    pub adding: Option<Vec<BrokerId>>,
+    pub removing: Option<Vec<BrokerId>>,
     pub elr: Option<Vec<BrokerId>>,
     pub last_known_elr: Option<Vec<BrokerId>>,
+    /// `LeaderRecoveryState`.
+    pub recovering: Option<bool>,
 }
 
 impl Change {
     /// As a record of the metadata log.
     pub fn into_record(self, partition: TopicPartition) -> MetadataRecord {
-        let Self { isr, leader, replicas, elr, last_known_elr } = self;
-        MetadataRecord::PartitionChange { partition, isr, leader, replicas, elr, last_known_elr }
+        let Self { isr, leader, replicas, adding, removing, elr, last_known_elr, recovering } = self;
+        MetadataRecord::PartitionChange {
+            partition,
+            isr,
+            leader,
+            replicas,
+            adding,
+            removing,
+            elr,
+            last_known_elr,
+            recovering,
+        }
     }
 }
 
@@ -83,6 +104,7 @@ pub fn decide(
             if elected.unclean {
                 // Only the new leader's log counts from here on.
                 change.isr = Some(vec![leader]);
+                change.recovering = (!partition.recovering).then_some(true);
             }
         }
     }
@@ -107,6 +129,15 @@ pub fn decide(
     if target.replicas != partition.replicas {
         change.replicas = Some(target.replicas);
     }
+    if target.adding != partition.adding {
+        change.adding = Some(target.adding);
+    }
+    if target.removing != partition.removing {
+        change.removing = Some(target.removing);
+    }
+    if request.recovered && partition.recovering {
+        change.recovering = Some(false);
+    }
     (change != Change::default()).then_some(change)
 }
 
@@ -122,6 +153,8 @@ fn last_known_leader(partition: &PartitionRegistration, new_leader: Option<Optio
 /// What the partition is to become, while it is being decided.
 struct Target {
     replicas: Vec<BrokerId>,
+    adding: Vec<BrokerId>,
+    removing: Vec<BrokerId>,
     isr: Vec<BrokerId>,
     elr: Vec<BrokerId>,
 }
@@ -133,18 +166,52 @@ struct Elected {
 
 impl Target {
     fn new(partition: &PartitionRegistration, request: &ChangeRequest) -> Self {
-        let replicas = request.target_replicas.as_ref().unwrap_or(&partition.replicas).clone();
-        let isr = request.target_isr.as_ref().unwrap_or(&partition.isr).clone();
-        let elr = if !request.elr_enabled {
-            partition.elr.clone()
-        } else if isr.len() as u32 >= request.min_isr {
-            Vec::new()
-        } else {
-            let candidates: BTreeSet<BrokerId> = partition.elr.iter().chain(&partition.isr).copied().collect();
-            let eligible = |id: &BrokerId| !isr.contains(id) && request.unclean_shutdown != Some(*id);
-            candidates.into_iter().filter(eligible).collect()
+        let of = |target: &Option<Vec<BrokerId>>, present: &Vec<BrokerId>| target.as_ref().unwrap_or(present).clone();
+        let mut target = Self {
+            replicas: of(&request.target_replicas, &partition.replicas),
+            adding: of(&request.target_adding, &partition.adding),
+            removing: of(&request.target_removing, &partition.removing),
+            isr: of(&request.target_isr, &partition.isr),
+            elr: partition.elr.clone(),
         };
-        Self { replicas, isr, elr }
+        target.complete_reassignment();
+        if request.elr_enabled {
+            target.populate_elr(partition, request);
+        }
+        target
+    }
+
+    /// Ends a reassignment whose new replicas are all in the ISR. If it takes away more replicas than it adds, every
+    /// replica that stays must be there: otherwise the ISR would shrink for nothing
+    /// (`PartitionReassignmentReplicas.maybeCompleteReassignment`).
+    fn complete_reassignment(&mut self) {
+        if self.adding.is_empty() && self.removing.is_empty() {
+            return;
+        }
+        let stay = |ids: &[BrokerId]| -> Vec<BrokerId> {
+            ids.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+        };
+        let (isr, replicas) = (stay(&self.isr), stay(&self.replicas));
+        let in_isr = |ids: &[BrokerId]| ids.iter().all(|id| isr.contains(id));
+        // Only what is taken away can leave nothing behind.
+        let empty = !self.removing.is_empty() && (isr.is_empty() || replicas.is_empty());
+        let fewer = self.adding.len() < self.removing.len();
+        if empty || !in_isr(&self.adding) || (fewer && !in_isr(&replicas)) {
+            return;
+        }
+        (self.isr, self.replicas) = (isr, replicas);
+        self.adding.clear();
+        self.removing.clear();
+    }
+
+    fn populate_elr(&mut self, partition: &PartitionRegistration, request: &ChangeRequest) {
+        if self.isr.len() as u32 >= request.min_isr {
+            self.elr.clear();
+            return;
+        }
+        let candidates: BTreeSet<BrokerId> = partition.elr.iter().chain(&partition.isr).copied().collect();
+        let eligible = |id: &BrokerId| !self.isr.contains(id) && request.unclean_shutdown != Some(*id);
+        self.elr = candidates.into_iter().filter(eligible).collect();
     }
 
     fn elect(
@@ -287,7 +354,13 @@ mod tests {
         let offline = partition(&[2, 1, 3], &[3], -1);
         assert_eq!(decide(&offline, request(Election::Online, 2, false), fit(&[1])), None);
         let change = decide(&offline, request(Election::Unclean, 2, false), fit(&[1])).expect("a change");
-        assert_eq!(change, Change { isr: Some(ids(&[1])), leader: Some(Some(BrokerId(1))), ..Change::default() });
+        let expected = Change {
+            isr: Some(ids(&[1])),
+            leader: Some(Some(BrokerId(1))),
+            recovering: Some(true),
+            ..Change::default()
+        };
+        assert_eq!(change, expected);
     }
 
     #[test]
@@ -311,5 +384,54 @@ mod tests {
         assert_eq!(reordered, Change { replicas: Some(ids(&[3, 2, 1])), ..Change::default() });
         let fewer = decide(&led_by_1, asked(&[2, 1]), fit(&[1, 2, 3])).expect("a change");
         assert_eq!(fewer.leader, Some(Some(BrokerId(1))));
+    }
+
+    /// 1, 2, 3 on their way to 1, 2, 4.
+    fn moving() -> PartitionRegistration {
+        PartitionRegistration { adding: ids(&[4]), removing: ids(&[3]), ..partition(&[1, 2, 4, 3], &[1, 2, 3], 1) }
+    }
+
+    #[test]
+    fn a_reassignment_ends_with_the_change_that_brings_its_new_replicas_into_the_isr() {
+        let all = fit(&[1, 2, 3, 4]);
+        assert_eq!(decide(&moving(), request(Election::Online, 2, true), &all), None);
+        let asked = ChangeRequest { target_isr: Some(ids(&[1, 2, 3, 4])), ..request(Election::Online, 2, true) };
+        let expected = Change {
+            isr: Some(ids(&[1, 2, 4])),
+            // The broker that goes may have led: whoever leads now does so in a new epoch.
+            leader: Some(Some(BrokerId(1))),
+            replicas: Some(ids(&[1, 2, 4])),
+            adding: Some(Vec::new()),
+            removing: Some(Vec::new()),
+            ..Change::default()
+        };
+        assert_eq!(decide(&moving(), asked, &all), Some(expected));
+    }
+
+    #[test]
+    fn a_leader_that_is_taken_away_hands_over_at_the_end() {
+        let moving = PartitionRegistration { leader: Some(BrokerId(3)), ..moving() };
+        let asked = ChangeRequest { target_isr: Some(ids(&[1, 2, 3, 4])), ..request(Election::Online, 2, true) };
+        let change = decide(&moving, asked, fit(&[1, 2, 3, 4])).expect("a change");
+        assert_eq!((change.leader, change.isr), (Some(Some(BrokerId(1))), Some(ids(&[1, 2, 4]))));
+    }
+
+    #[test]
+    fn fewer_replicas_wait_until_all_that_stay_are_in_the_isr() {
+        let shrinking = |isr: &[i32]| PartitionRegistration { removing: ids(&[3]), ..partition(&[1, 2, 3], isr, 1) };
+        let asked = |isr: &[i32]| ChangeRequest { target_isr: Some(ids(isr)), ..request(Election::Online, 1, true) };
+        let all = fit(&[1, 2, 3]);
+        assert_eq!(decide(&shrinking(&[1, 3]), asked(&[1, 3]), &all), None);
+        let change = decide(&shrinking(&[1, 3]), asked(&[1, 3, 2]), &all).expect("a change");
+        assert_eq!((change.replicas, change.isr), (Some(ids(&[1, 2])), Some(ids(&[1, 2]))));
+    }
+
+    #[test]
+    fn the_first_isr_of_an_uncleanly_elected_leader_ends_its_recovery() {
+        let recovering = PartitionRegistration { recovering: true, ..partition(&[1, 2], &[1], 1) };
+        let asked =
+            ChangeRequest { target_isr: Some(ids(&[1, 2])), recovered: true, ..request(Election::Online, 1, true) };
+        let change = decide(&recovering, asked, fit(&[1, 2])).expect("a change");
+        assert_eq!(change, Change { isr: Some(ids(&[1, 2])), recovering: Some(false), ..Change::default() });
     }
 }

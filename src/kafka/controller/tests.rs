@@ -7,8 +7,8 @@ use super::super::ids::{
 };
 use super::super::lifecycle::Phase;
 use super::super::message::{
-    AlterPartition, AlterPartitionRequest, CreatePartitionsRequest, DeleteTopicsRequest,
-    IncrementalAlterConfigsRequest, Request, Response, TopicResult,
+    AlterPartition, AlterPartitionRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    IncrementalAlterConfigsRequest, NewTopic, Request, Response, TopicResult,
 };
 use super::super::metadata::MetadataRecord;
 use super::super::quorum::Role;
@@ -51,6 +51,11 @@ fn propose(
     };
     let altered = answer.partitions.first().ok_or(answer.error)?;
     if altered.error.is_none() { Ok(altered.isr.iter().map(|id| id.0).collect()) } else { Err(altered.error) }
+}
+
+fn new_topic(name: &str) -> NewTopic {
+    let (assignment, configs) = (vec![vec![BrokerId(1)]], Vec::new());
+    NewTopic { name: name.into(), partitions: None, replication_factor: None, assignment, configs }
 }
 
 fn outcome(result: &TopicResult) -> (ErrorCode, &str) {
@@ -179,7 +184,11 @@ fn allowing_unclean_elections_later_elects_at_once() {
     harness.run_millis(11_000);
     assert_eq!(harness.line("orders"), "leader=none epoch=1 isr= elr=1 last=1");
     let topics = vec![("orders".into(), "unclean.leader.election.enable".into(), Some("true".into()))];
-    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest { topics, cluster: Vec::new() }));
+    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        topics,
+        cluster: Vec::new(),
+        brokers: Vec::new(),
+    }));
     assert_eq!(harness.line("orders"), "leader=2 epoch=2 isr=2 elr= last=");
 }
 
@@ -251,17 +260,22 @@ fn a_leader_without_a_majority_resigns_and_fences_nobody() {
     let mut harness = Harness::new(1, "1");
     harness.kill(controller(102));
     harness.kill(controller(103));
-    harness.run_millis(4000);
+    // They may have fetched half a second ago.
+    harness.run_millis(2400);
+    assert!(harness.controller(101).is_active());
+    harness.run_millis(800);
     assert!(matches!(harness.controller(101).quorum().role(), Role::Resigned { .. }));
     let lost = harness.now;
     harness.kill(broker(1));
     harness.run_millis(20_000);
     assert!(harness.facts_since(lost).is_empty());
     harness.start_controller(102);
-    harness.run_millis(2000);
-    let epoch = LeaderEpoch(2);
-    let active = Fact::ControllerActive { controller: ControllerId(101), epoch };
-    assert_eq!(harness.facts_since(lost), [active], "a silent broker gets a whole session anew");
+    harness.run_millis(6000);
+    let since = harness.facts_since(lost);
+    assert!(
+        matches!(since[..], [Fact::ControllerActive { .. }]),
+        "a silent broker gets a whole session anew: {since:?}"
+    );
     harness.run_millis(11_000);
     assert!(matches!(harness.facts.last(), Some((_, Fact::BrokerFenced { .. }))));
 }
@@ -276,24 +290,56 @@ fn a_leader_that_slept_too_long_does_not_take_its_own_sleep_for_the_brokers_deat
     harness.run_millis(20_000);
     let fenced = |fact: &Fact| matches!(fact, Fact::BrokerFenced { .. });
     assert!(!harness.facts_since(paused).iter().any(fenced), "{:?}", harness.facts_since(paused));
-    assert!(harness.controller(101).is_active());
+    assert_ne!(harness.active(), 101, "the others have elected another one meanwhile");
+    assert_eq!(harness.controller(101).quorum().leader(), Some(ControllerId(harness.active())));
 }
 
 #[test]
-fn a_restarted_leader_reads_its_log_and_leads_in_the_next_epoch() {
+fn a_killed_leader_is_followed_by_one_that_knows_everything_committed() {
     let mut harness = Harness::new(3, "2");
     harness.create_topic("orders", &[&[1, 2, 3]], &[]);
+    let killed = harness.now;
     harness.kill(controller(101));
     harness.run_millis(5000);
-    assert!(matches!(harness.controller(102).quorum().role(), Role::Unattached));
-    let restarted = harness.now;
-    harness.start_controller(101);
-    harness.run_millis(3000);
-    let epoch = LeaderEpoch(2);
-    assert_eq!(harness.facts_since(restarted), [Fact::ControllerActive { controller: ControllerId(101), epoch }]);
+    let active = harness.active();
+    assert_ne!(active, 101);
+    let facts = harness.facts_since(killed);
+    let Some(Fact::ControllerActive { controller, epoch }) = facts.first() else { panic!("nobody leads: {facts:?}") };
+    assert!(controller.0 == active && *epoch > LeaderEpoch(1) && facts.len() == 1, "{facts:?}");
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1,2,3 elr= last=");
     assert_eq!(harness.create_topic("more", &[], &[]).error, ErrorCode::None);
+    harness.start_controller(101);
+    harness.run_millis(3000);
+    assert_eq!(harness.active(), active, "who returns follows");
+    assert_eq!(harness.controller(101).image().topics, harness.controller(active).image().topics);
     assert!(harness.observer(1).image().topic("more").is_some());
+}
+
+#[test]
+fn a_leader_that_loses_its_place_forgets_what_was_not_committed() {
+    let mut harness = Harness::new(1, "1");
+    harness.pause(controller(102));
+    harness.pause(controller(103));
+    let request = CreateTopicsRequest { topics: vec![new_topic("early")], timeout: Duration::secs(30) };
+    assert!(harness.ask(Request::CreateTopics(request)).is_none());
+    assert!(harness.controller(101).image().topic("early").is_some(), "it builds on what it decided");
+    harness.run_millis(3000);
+    assert!(harness.controller(101).image().topic("early").is_none(), "it has resigned");
+    assert!(harness.controller(101).quorum().log().end() > harness.controller(101).quorum().high_watermark());
+}
+
+#[test]
+fn a_voter_that_lost_its_disk_does_not_lead_before_it_has_the_log_again() {
+    let mut harness = Harness::new(3, "2");
+    harness.create_topic("orders", &[&[1, 2, 3]], &[]);
+    harness.kill(controller(103));
+    harness.wipe(103);
+    harness.kill(controller(101));
+    harness.start_controller(103);
+    harness.run_millis(8000);
+    assert_eq!(harness.active(), 102, "103 has nothing, and 102 has everything");
+    assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1,2,3 elr= last=");
+    assert!(harness.controller(103).image().topic("orders").is_some());
 }
 
 #[test]
@@ -415,7 +461,11 @@ fn another_min_isr_forgets_who_was_eligible() {
     harness.run_millis(11_000);
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1 elr=2 last=");
     let cluster = vec![("min.insync.replicas".into(), Some("1".into()))];
-    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest { topics: Vec::new(), cluster }));
+    harness.ask(Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        topics: Vec::new(),
+        cluster,
+        brokers: Vec::new(),
+    }));
     assert_eq!(harness.line("orders"), "leader=1 epoch=0 isr=1 elr= last=");
     assert_eq!(harness.observer(1).image().partition(FIRST), Some(harness.partition(FIRST)));
 }

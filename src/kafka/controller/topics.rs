@@ -81,6 +81,20 @@ fn assigned(cluster: &Cluster, topic: &NewTopic) -> Result<Vec<PartitionRegistra
 }
 
 fn check_assignment(cluster: &Cluster, replicas: &[BrokerId], expected: usize) -> Result<(), ApiError> {
+    check_replicas(cluster, replicas)?;
+    if replicas.len() != expected {
+        let message = format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is not consistent with \
+             previous partitions, which have {expected} replica(s).",
+            replicas.len()
+        );
+        return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
+    }
+    Ok(())
+}
+
+/// Whether a partition can have these replicas (`validateManualPartitionAssignment`).
+pub fn check_replicas(cluster: &Cluster, replicas: &[BrokerId]) -> Result<(), ApiError> {
     let refuse = |what: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, what));
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".into());
@@ -96,13 +110,6 @@ fn check_assignment(cluster: &Cluster, replicas: &[BrokerId], expected: usize) -
         if at > 0 && sorted[at - 1] == *broker {
             return refuse(format!("The manual partition assignment includes the broker {broker} more than once."));
         }
-    }
-    if sorted.len() != expected {
-        return refuse(format!(
-            "The manual partition assignment includes a partition with {} replica(s), but this is not consistent with \
-             previous partitions, which have {expected} replica(s).",
-            sorted.len()
-        ));
     }
     Ok(())
 }

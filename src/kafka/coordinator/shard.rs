@@ -15,6 +15,7 @@ use crate::kafka::message::{
     HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
     OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -334,7 +335,8 @@ impl Shard {
     /// Whatever the high watermark has passed is done, in the order of the log.
     fn complete(&mut self, now: Instant, host: &mut Host, out: &mut Effects) {
         while let Some(pending) = self.writes.front() {
-            let is_committed = pending.end.is_some_and(|end| end <= self.high_watermark);
+            let at_once = host.config.makes(Mistake::CommitBeforeReplication);
+            let is_committed = pending.end.is_some_and(|end| at_once || end <= self.high_watermark);
             if !is_committed && !pending.write.records.is_empty() {
                 return;
             }

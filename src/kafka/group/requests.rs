@@ -11,6 +11,7 @@ use crate::kafka::message::{
     Assignment, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
     OffsetCommitRequest, Response, SyncGroupRequest,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::rng::Rng;
 
 impl ClassicGroup {
@@ -188,6 +189,8 @@ impl ClassicGroup {
             return self.rebalance_or_complete_join(turn);
         }
         for (id, member) in &mut self.members {
+            let twice = turn.config.makes(Mistake::PartitionAssignedTwice);
+            let id = assignments.keys().next().filter(|_| twice).unwrap_or(id);
             member.assignment = assignments.get(id).cloned().unwrap_or_else(|| Rc::from([]));
         }
         let members = self.members.values().map(|member| (member.id.clone(), member.assignment.to_vec())).collect();
@@ -265,6 +268,9 @@ impl ClassicGroup {
         let instance = request.group_instance_id.as_ref();
         if request.generation.is_none() && request.member_id.is_empty() && instance.is_none() {
             return Err(ErrorCode::UnknownMemberId);
+        }
+        if turn.config.makes(Mistake::GenerationNotChecked) {
+            return Ok(());
         }
         self.validate_generation(&request.member_id, instance, request.generation.unwrap_or(Generation(-1)))?;
         if self.phase == GroupPhase::CompletingRebalance {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
+use super::transaction_manager::ProducerIdAndEpoch;
 use crate::kafka::config::ProducerConfig;
 use crate::kafka::ids::{ClientId, Origin};
 use crate::kafka::record::{Batch, BatchBuilder};
@@ -51,7 +52,18 @@ pub(super) struct PendingBatch {
     pub attempts: u32,
     /// Backing off until then.
     pub not_before: Instant,
+    /// It came back to be sent again.
+    pub retried: bool,
+    /// Its sequence was changed by a bump of the epoch.
+    pub renumbered: bool,
     memory: u64,
+}
+
+impl PendingBatch {
+    /// Puts identity and sequence into the batch (`ProducerBatch.setProducerState`).
+    pub fn number(&mut self, identity: ProducerIdAndEpoch, sequence: i32) {
+        self.batch = self.batch.clone().with_producer(identity.id, identity.epoch, sequence);
+    }
 }
 
 /// What an append did.
@@ -134,7 +146,19 @@ impl Accumulator {
         Some(if flushing { open.created } else { open.created + linger })
     }
 
-    /// Takes the first batch of a partition, to send it.
+    /// The first record of the batch that is next, where that one was sent before with a sequence.
+    pub fn first_sequenced(&self, partition: u32) -> Option<u64> {
+        let first = self.queues.get(&partition)?.closed.front()?;
+        first.batch.has_producer_id().then_some(first.origin.first)
+    }
+
+    /// The batches of a partition that were sent before with a sequence.
+    pub fn sequenced_mut(&mut self, partition: u32) -> impl Iterator<Item = &mut PendingBatch> {
+        let closed = self.queues.get_mut(&partition).into_iter().flat_map(|queue| queue.closed.iter_mut());
+        closed.filter(|pending| pending.batch.has_producer_id())
+    }
+
+    /// Takes the first batch of a partition, to send it. At its first time it has neither identity nor CRC yet.
     pub fn take(&mut self, partition: u32, client: ClientId) -> Option<PendingBatch> {
         let queue = self.queues.get_mut(&partition)?;
         if queue.closed.is_empty() {
@@ -150,7 +174,8 @@ impl Accumulator {
 
     /// Puts a batch back, to send it again. With idempotence in the order of its records; else in front, whatever
     /// comes behind it (`RecordAccumulator.reenqueue`).
-    pub fn put_back(&mut self, partition: u32, batch: PendingBatch, in_order: bool) {
+    pub fn put_back(&mut self, partition: u32, mut batch: PendingBatch, in_order: bool) {
+        batch.retried = true;
         let queue = self.queues.entry(partition).or_default();
         let place =
             if in_order { queue.closed.partition_point(|other| other.origin.first < batch.origin.first) } else { 0 };
@@ -233,7 +258,7 @@ impl Queue {
 
     fn close(&mut self, producer: ClientId) {
         let Some(open) = self.open.take() else { return };
-        let mut batch = open.builder.build();
+        let mut batch = open.builder.build_unsealed();
         let origin = Origin { producer, first: open.first, count: batch.record_count as u32 };
         batch.origin = Some(origin);
         self.closed.push_back(PendingBatch {
@@ -242,6 +267,8 @@ impl Queue {
             created: open.created,
             attempts: 0,
             not_before: open.created,
+            retried: false,
+            renumbered: false,
             memory: open.memory,
         });
     }

@@ -106,6 +106,12 @@ impl BatchBuilder {
 
     /// Closes the batch: offsets from 0, no leader yet, no producer id.
     pub fn build(self) -> Batch {
+        self.build_unsealed().sealed()
+    }
+
+    /// The same without its CRC, for who is still to give it a producer id ([`Batch::with_producer`]) or to seal it
+    /// ([`Batch::sealed`]).
+    pub fn build_unsealed(self) -> Batch {
         let records: Bytes = match self.compression {
             // Room that was asked for and not used is given back: a log keeps its batches for long.
             Compression::None => self.records.into_boxed_slice().into(),
@@ -127,7 +133,6 @@ impl BatchBuilder {
             records,
             origin: None,
         }
-        .sealed()
     }
 }
 

@@ -1,15 +1,21 @@
 //! What a tool was asked to do: its command line, read as Kafka's tools read theirs.
 //!
-//! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions` and
-//! `ConsumerGroupCommandOptions` of Apache Kafka 4.3.1. What we leave out: files, formatter and reader classes,
+//! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions`,
+//! `ConsumerGroupCommandOptions`, `ConfigCommand`, `LeaderElectionCommand` and `ReassignPartitionsCommandOptions` of Apache
+//! Kafka 4.3.1. A tool that reads a file gets its text after `<<<`, as a shell would give it `/dev/stdin`. What we leave
+//! out: files, formatter and reader classes,
 //! serializers, and what the cluster here cannot serve yet (resetting and deleting offsets).
 
 use std::fmt;
 
 use super::super::config::Acks;
+use super::super::disk::LOG_DIR;
 use super::super::ids::{BrokerId, Offset};
+use super::super::message::{ElectionType, OffsetSpec};
 use super::options::flags::Usage;
-use super::options::{consume, groups, produce, topics};
+use super::options::{
+    configs, consume, dump_log, elect, get_offsets, groups, log_dirs, produce, quorum, reassign, topics,
+};
 use crate::time::Duration;
 
 /// One command line of one of Kafka's tools, understood.
@@ -18,7 +24,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCommand {
     /// As it was given, without `.sh`.
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
     pub job: Job,
 }
 
@@ -29,7 +35,13 @@ pub enum Job {
     Produce(ConsoleProducer),
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
-    Configs(AlterConfigs),
+    Quorum(DescribeQuorum),
+    GetOffsets(GetOffsets),
+    LogDirs(LogDirs),
+    DumpLog(DumpLog),
+    Configs(Configs),
+    Elect(LeaderElection),
+    Reassign(Reassign),
     /// Asks nobody: prints its help or version.
     Print(String),
 }
@@ -138,12 +150,144 @@ pub enum ConsumerGroups {
     Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
-/// `kafka-configs --alter --add-config`.
+/// `kafka-metadata-quorum describe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescribeQuorum {
+    Status,
+    Replication { human_readable: bool },
+}
+
+/// `kafka-configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configs {
+    Alter(AlterConfigs),
+    /// With `all`, not only what was set for that very thing.
+    Describe {
+        entity: Entity,
+        all: bool,
+    },
+}
+
+/// `kafka-configs --alter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
-    /// `None`: the default of all brokers.
+    pub entity: Entity,
+    /// `None` deletes a setting.
+    pub settings: Vec<(String, Option<String>)>,
+}
+
+/// Whose settings: the types and names of `kafka-configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entity {
+    Topic(String),
+    /// Every topic.
+    Topics,
+    Broker(BrokerId),
+    /// The default of all brokers.
+    BrokerDefaults,
+    /// Every broker, and the default.
+    Brokers,
+}
+
+/// `kafka-leader-election`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    pub election: ElectionType,
+    /// Topic and partition; `None` is all of them.
+    pub partitions: Option<Vec<(String, u32)>>,
+}
+
+/// `kafka-reassign-partitions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reassign {
+    Generate {
+        topics: Vec<String>,
+        brokers: Vec<BrokerId>,
+        rack_aware: bool,
+    },
+    Execute {
+        targets: Vec<Target>,
+        additional: bool,
+        /// Bytes a second.
+        throttle: Option<u64>,
+        allow_replication_factor_change: bool,
+    },
+    Verify {
+        targets: Vec<Target>,
+        preserve_throttles: bool,
+    },
+    Cancel {
+        targets: Vec<Target>,
+        preserve_throttles: bool,
+    },
+    List,
+}
+
+/// The replicas a partition is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub topic: String,
+    pub partition: u32,
+    pub replicas: Vec<BrokerId>,
+}
+
+impl Target {
+    /// As Kafka names a partition: `orders-0`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.topic, self.partition)
+    }
+}
+
+/// `kafka-get-offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetOffsets {
+    /// `None`: every topic.
     pub topic: Option<String>,
-    pub settings: Vec<(String, String)>,
+    pub time: OffsetSpec,
+}
+
+/// `kafka-log-dirs --describe`; empty lists ask for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirs {
+    pub brokers: Vec<BrokerId>,
+    pub topics: Vec<String>,
+}
+
+/// `kafka-dump-log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpLog {
+    pub files: Vec<DumpedFile>,
+    pub print_data_log: bool,
+}
+
+/// One file of a broker's log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpedFile {
+    pub broker: BrokerId,
+    /// Its directory: `orders-0`.
+    pub partition: String,
+    pub base_offset: Offset,
+    pub kind: FileKind,
+}
+
+/// The files of a segment that `kafka-dump-log` can read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Log,
+    Index,
+    TimeIndex,
+}
+
+impl DumpedFile {
+    /// Its path on the broker's machine.
+    pub fn path(&self) -> String {
+        let ending = match self.kind {
+            FileKind::Log => "log",
+            FileKind::Index => "index",
+            FileKind::TimeIndex => "timeindex",
+        };
+        format!("{LOG_DIR}/{}/{:020}.{ending}", self.partition, self.base_offset)
+    }
 }
 
 /// What `kafka-consumer-groups --describe` shows.
@@ -155,8 +299,22 @@ pub enum GroupView {
 }
 
 /// The names of the tools there are.
-pub const TOOLS: [&str; 4] =
-    ["kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-consumer-groups"];
+pub const TOOLS: &[&str] = &[
+    "kafka-topics",
+    "kafka-console-producer",
+    "kafka-console-consumer",
+    "kafka-consumer-groups",
+    "kafka-metadata-quorum",
+    "kafka-get-offsets",
+    "kafka-log-dirs",
+    "kafka-dump-log",
+    "kafka-configs",
+    "kafka-leader-election",
+    "kafka-reassign-partitions",
+];
+
+/// Those that read a standard input.
+const READERS: [&str; 3] = ["kafka-console-producer", "kafka-leader-election", "kafka-reassign-partitions"];
 
 /// What `--version` prints.
 const VERSION: &str = "4.3.1\n";
@@ -179,20 +337,30 @@ impl ToolCommand {
         // What follows `<<<` is the tool's standard input, as in a shell.
         let input_at = words.iter().position(|word| word == "<<<");
         let (options, input) = words.split_at(input_at.unwrap_or(words.len()));
-        let given = usage.read(options)?;
+        let is_quorum = name == "kafka-metadata-quorum";
+        let options = if is_quorum { quorum::without_command(options)? } else { options.to_vec() };
+        let given = usage.read(&options)?;
         if options.is_empty() || given.has("help") {
             return Ok(Job::Print(usage.help()));
         }
         if given.has("version") {
             return Ok(Job::Print(VERSION.into()));
         }
-        if name != "kafka-console-producer" && !input.is_empty() {
+        if !READERS.contains(&name) && !input.is_empty() {
             return Err(format!("found input after `<<<`, but {name} reads none"));
         }
+        let input = input.get(1..).unwrap_or_default();
         match name {
             "kafka-topics" => topics::parse(&given).map(Job::Topics),
-            "kafka-console-producer" => produce::parse(&given, input.get(1..).unwrap_or_default()).map(Job::Produce),
+            "kafka-configs" => configs::parse(&given).map(Job::Configs),
+            "kafka-leader-election" => elect::parse(&given, input).map(Job::Elect),
+            "kafka-reassign-partitions" => reassign::parse(&given, input).map(Job::Reassign),
+            "kafka-console-producer" => produce::parse(&given, input).map(Job::Produce),
             "kafka-console-consumer" => consume::parse(&given).map(Job::Consume),
+            "kafka-metadata-quorum" => quorum::parse(&given).map(Job::Quorum),
+            "kafka-get-offsets" => get_offsets::parse(&given).map(Job::GetOffsets),
+            "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
+            "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             _ => groups::parse(&given).map(Job::Groups),
         }
     }
@@ -207,7 +375,9 @@ impl ToolCommand {
         let mut words = vec!["kafka-configs".to_owned(), "--alter".to_owned()];
         words.extend(entity);
         words.extend(["--add-config".to_owned(), added]);
-        Self { words, job: Job::Configs(AlterConfigs { topic, settings }) }
+        let entity = topic.map_or(Entity::BrokerDefaults, Entity::Topic);
+        let settings = settings.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        Self { words, job: Job::Configs(Configs::Alter(AlterConfigs { entity, settings })) }
     }
 
     /// `kafka-topics --create`.
@@ -234,9 +404,16 @@ impl ToolCommand {
 fn usage(name: &str) -> Option<Usage> {
     match name {
         "kafka-topics" => Some(topics::USAGE),
+        "kafka-configs" => Some(configs::USAGE),
+        "kafka-leader-election" => Some(elect::USAGE),
+        "kafka-reassign-partitions" => Some(reassign::USAGE),
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-metadata-quorum" => Some(quorum::USAGE),
+        "kafka-get-offsets" => Some(get_offsets::USAGE),
+        "kafka-log-dirs" => Some(log_dirs::USAGE),
+        "kafka-dump-log" => Some(dump_log::USAGE),
         _ => None,
     }
 }

@@ -1,7 +1,14 @@
 //! The options of each tool, and what they make of a command line.
 
+pub mod configs;
 pub mod consume;
+pub mod dump_log;
+pub mod elect;
 pub mod flags;
+pub mod get_offsets;
 pub mod groups;
+pub mod log_dirs;
 pub mod produce;
+pub mod quorum;
+pub mod reassign;
 pub mod topics;

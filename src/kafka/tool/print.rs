@@ -9,8 +9,13 @@ use crate::rng::Rng;
 
 /// A topic id as Kafka prints one: 128 bits, of which the cluster here needs fewer (`org.apache.kafka.common.Uuid`).
 pub fn uuid(topic: TopicId) -> String {
+    seeded_uuid(u64::from(topic.0), 516)
+}
+
+/// A `Uuid` that is always the same for a seed and a stream.
+pub fn seeded_uuid(seed: u64, stream: u64) -> String {
     // An id that begins with a dash would read as an option; Kafka draws again, too.
-    let mut rng = Rng::new(u64::from(topic.0), 516);
+    let mut rng = Rng::new(seed, stream);
     loop {
         let bytes: Vec<u8> = (0..4).flat_map(|_| rng.next_u32().to_be_bytes()).collect();
         let text = URL_SAFE_NO_PAD.encode(bytes);
@@ -46,6 +51,21 @@ fn camel_case(name: &str) -> String {
 /// The items with a comma between each.
 pub fn comma<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Columns as wide as their widest cell, with a tab behind each (`ToolsUtils.prettyPrintTable`).
+pub fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
+        cells.chain(headers.get(column).map(|header| header.len())).max().unwrap_or(0)
+    };
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells.enumerate().map(|(column, cell)| format!("{cell:width$}", width = width(column)));
+        padded.map(|cell| cell + "\t").collect::<String>() + "\n"
+    };
+    let mut text = line(&mut headers.iter().copied());
+    rows.iter().for_each(|row| text += &line(&mut row.iter().map(String::as_str)));
+    text
 }
 
 #[cfg(test)]

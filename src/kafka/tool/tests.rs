@@ -74,6 +74,8 @@ fn partition(leader: Option<i32>, isr: &[i32], elr: &[i32]) -> PartitionMetadata
         elr: ids(elr),
         last_known_elr: vec![],
         offline_replicas: vec![],
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
     }
 }
 

@@ -1,28 +1,22 @@
-//! `kafka-topics`, and the change of a dynamic setting (`TopicCommand`, `ConfigCommand`).
+//! `kafka-topics` (`TopicCommand`).
 
 use regex_lite::Regex;
 
 use super::super::error::ErrorCode;
 use super::super::ids::{BrokerId, Name};
 use super::super::message::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest, MetadataRequest,
-    MetadataResponse, NewTopic, PartitionMetadata, Request, Response, TopicMetadata, TopicResult,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest, MetadataResponse, NewTopic,
+    PartitionMetadata, Request, Response, TopicMetadata, TopicResult,
 };
-use super::command::{AlterConfigs, CreateTopic, DescribeTopics, PartitionFilter, Topics};
+use super::command::{CreateTopic, DescribeTopics, PartitionFilter, Topics};
 use super::print::{comma, exception, uuid};
 use super::{API_TIMEOUT, Next, Paper, Verdict, Whom};
 
 /// Where the tool is.
 #[derive(Clone, Debug)]
 pub struct Talk {
-    job: Task,
+    job: Topics,
     stage: Stage,
-}
-
-#[derive(Clone, Debug)]
-enum Task {
-    Topics(Topics),
-    Configs(AlterConfigs),
 }
 
 #[derive(Clone, Debug)]
@@ -37,11 +31,7 @@ enum Stage {
 impl Talk {
     pub fn new(job: Topics) -> Self {
         let stage = if matches!(job, Topics::Create(_)) { Stage::Change(Vec::new()) } else { Stage::Look };
-        Self { job: Task::Topics(job), stage }
-    }
-
-    pub fn configs(job: AlterConfigs) -> Self {
-        Self { job: Task::Configs(job), stage: Stage::Change(Vec::new()) }
+        Self { job, stage }
     }
 
     pub fn next(&mut self, paper: &mut Paper) -> Next {
@@ -51,7 +41,7 @@ impl Talk {
                 Next::Ask(Whom::Anyone, Request::Metadata(request))
             }
             Stage::Change(topics) => {
-                if let (Task::Topics(Topics::Create(create)), true) = (&self.job, paper.text.is_empty())
+                if let (Topics::Create(create), true) = (&self.job, paper.text.is_empty())
                     && create.topic.contains(['.', '_'])
                 {
                     paper.line(COLLISION);
@@ -65,16 +55,15 @@ impl Talk {
     fn change(&self, found: &[String]) -> Option<Request> {
         let names = || found.iter().map(|name| Name::from(name.as_str())).collect::<Vec<_>>();
         Some(match &self.job {
-            Task::Topics(Topics::Create(create)) => Request::CreateTopics(create_request(create)),
-            Task::Topics(Topics::Alter { partitions, .. }) => Request::CreatePartitions(CreatePartitionsRequest {
+            Topics::Create(create) => Request::CreateTopics(create_request(create)),
+            Topics::Alter { partitions, .. } => Request::CreatePartitions(CreatePartitionsRequest {
                 topics: names().into_iter().map(|name| (name, *partitions)).collect(),
                 timeout: API_TIMEOUT,
             }),
-            Task::Topics(Topics::Delete { .. }) => {
+            Topics::Delete { .. } => {
                 Request::DeleteTopics(DeleteTopicsRequest { topics: names(), timeout: API_TIMEOUT })
             }
-            Task::Topics(Topics::List { .. } | Topics::Describe(_)) => return None,
-            Task::Configs(alter) => Request::IncrementalAlterConfigs(alter_request(alter)),
+            Topics::List { .. } | Topics::Describe(_) => return None,
         })
     }
 
@@ -87,7 +76,6 @@ impl Talk {
             Response::CreateTopics(response) => response.topics,
             Response::DeleteTopics(response) => response.topics,
             Response::CreatePartitions(response) => response.topics,
-            Response::IncrementalAlterConfigs(response) => response.results,
             _ => return Verdict::TryAgain,
         };
         // The brokers hand it on to the active controller; while there is none, somebody has to ask again.
@@ -102,35 +90,22 @@ impl Talk {
     fn print_results(&self, results: &[TopicResult], paper: &mut Paper) {
         let failed = results.iter().find(|result| !result.error.is_none());
         match (&self.job, failed) {
-            (Task::Topics(Topics::Create(create)), Some(failed))
+            (Topics::Create(create), Some(failed))
                 if create.if_not_exists && failed.error == ErrorCode::TopicAlreadyExists => {}
-            (Task::Topics(_), Some(failed)) => {
+            (_, Some(failed)) => {
                 print_failure(&message(failed), &exception(failed.error), paper);
             }
-            (Task::Topics(Topics::Create(create)), None) => paper.line(&format!("Created topic {}.", create.topic)),
-            (Task::Topics(_), None) => {}
-            (Task::Configs(_), Some(failed)) => {
-                paper.line("Error while executing config command with args '--alter'");
-                paper.fail(&format!(
-                    "java.util.concurrent.ExecutionException: {}: {}",
-                    exception(failed.error),
-                    message(failed)
-                ));
-            }
-            (Task::Configs(alter), None) => match &alter.topic {
-                Some(topic) => paper.line(&format!("Completed updating config for topic {topic}.")),
-                None => paper.line("Completed updating default config for brokers in the cluster."),
-            },
+            (Topics::Create(create), None) => paper.line(&format!("Created topic {}.", create.topic)),
+            (_, None) => {}
         }
     }
 
     pub fn give_up(&mut self, paper: &mut Paper) {
         let call = match (&self.stage, &self.job) {
             (Stage::Look, _) => "listTopics",
-            (_, Task::Configs(_)) => "incrementalAlterConfigs",
-            (_, Task::Topics(Topics::Create(_))) => "createTopics",
-            (_, Task::Topics(Topics::Alter { .. })) => "createPartitions",
-            (_, Task::Topics(_)) => "deleteTopics",
+            (_, Topics::Create(_)) => "createTopics",
+            (_, Topics::Alter { .. }) => "createPartitions",
+            (_, _) => "deleteTopics",
         };
         let reason = format!("Timed out waiting for a node assignment. Call: {call}");
         print_failure(&reason, &exception(ErrorCode::RequestTimedOut), paper);
@@ -138,7 +113,7 @@ impl Talk {
 
     /// All topics are known: prints them, or goes on with those that are meant.
     fn look(&mut self, metadata: &MetadataResponse, paper: &mut Paper) {
-        let Task::Topics(job) = &self.job else { return };
+        let job = &self.job;
         let mut topics: Vec<&TopicMetadata> = metadata.topics.iter().filter(|topic| topic.error.is_none()).collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         self.stage = match job {
@@ -193,18 +168,6 @@ fn create_request(create: &CreateTopic) -> CreateTopicsRequest {
     CreateTopicsRequest { topics: vec![topic], timeout: API_TIMEOUT }
 }
 
-fn alter_request(alter: &AlterConfigs) -> IncrementalAlterConfigsRequest {
-    let settings =
-        alter.settings.iter().map(|(key, value)| (Name::from(key.as_str()), Some(Name::from(value.as_str()))));
-    match &alter.topic {
-        Some(topic) => IncrementalAlterConfigsRequest {
-            topics: settings.map(|(key, value)| (topic.as_str().into(), key, value)).collect(),
-            cluster: Vec::new(),
-        },
-        None => IncrementalAlterConfigsRequest { topics: Vec::new(), cluster: settings.collect() },
-    }
-}
-
 /// The topics whose whole name matches (`TopicFilter.IncludeList`: a comma is as good as a bar).
 fn select<'a>(topics: &[&'a TopicMetadata], pattern: Option<&str>, exclude_internal: bool) -> Vec<&'a TopicMetadata> {
     let pattern = pattern.map(|pattern| pattern.trim().replace(',', "|").replace(' ', ""));
@@ -238,7 +201,7 @@ fn describe_topic(describe: &DescribeTopics, topic: &TopicMetadata, live: &[Brok
             topic.name,
             uuid(topic.id),
             topic.partitions.len(),
-            topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+            topic.partitions.first().map_or(0, replication_factor),
             configs.join(",")
         ));
     }
@@ -258,16 +221,27 @@ fn describe_topic(describe: &DescribeTopics, topic: &TopicMetadata, live: &[Brok
 fn is_match(filter: PartitionFilter, partition: &PartitionMetadata, min_isr: usize, live: &[BrokerId]) -> bool {
     let isr = partition.isr.len();
     match filter {
-        PartitionFilter::UnderReplicated => isr < partition.replicas.len(),
+        PartitionFilter::UnderReplicated => isr < replication_factor(partition),
         PartitionFilter::UnderMinIsr => partition.leader.is_none() || isr < min_isr,
         PartitionFilter::AtMinIsr => isr == min_isr,
         PartitionFilter::Unavailable => partition.leader.is_none_or(|leader| !live.contains(&leader)),
     }
 }
 
+/// Replicas on their way in do not count before they are there.
+fn replication_factor(partition: &PartitionMetadata) -> usize {
+    partition.replicas.len() - partition.adding_replicas.len()
+}
+
 fn partition_line(topic: &str, number: u32, partition: &PartitionMetadata) -> String {
+    let (adding, removing) = (&partition.adding_replicas, &partition.removing_replicas);
+    let moving = if adding.is_empty() && removing.is_empty() {
+        String::new()
+    } else {
+        format!("\tAdding Replicas: {}\tRemoving Replicas: {}", comma(adding), comma(removing))
+    };
     format!(
-        "\tTopic: {topic}\tPartition: {number}\tLeader: {}\tReplicas: {}\tIsr: {}\tElr: {}\tLastKnownElr: {}",
+        "\tTopic: {topic}\tPartition: {number}\tLeader: {}\tReplicas: {}\tIsr: {}{moving}\tElr: {}\tLastKnownElr: {}",
         partition.leader.map_or_else(|| "none".into(), |leader| leader.to_string()),
         comma(&partition.replicas),
         comma(&partition.isr),

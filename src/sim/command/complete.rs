@@ -36,9 +36,11 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
     let nodes = || known.nodes.clone();
     match (*verb, rest) {
         ("kill", [_]) => owned(&["power"]),
-        ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "remove", []) => nodes(),
+        ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "disk" | "remove", []) => nodes(),
+        ("disk", [_]) => owned(&["full", "ok", "ssd", "hdd", "cache="]),
+        ("disk", [_, _]) => owned(&["cache="]),
         ("pause" | "slow", [_, ..]) => owned(&["for"]),
-        ("cut", _) => nodes().into_iter().chain(owned(&["|", "for"])).collect(),
+        ("cut", _) => nodes().into_iter().chain(owned(&["|", "->", "for"])).collect(),
         ("link", [_, _, ..]) => owned(&["latency=", "loss=", "duplicate=", "bandwidth="]),
         ("link" | "heal", [] | [_]) => nodes(),
         ("add", []) => owned(&["broker", "topic", "producer", "consumer"]),
@@ -50,6 +52,7 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         ("set", [target, ..]) => settable(target),
         (SEND, []) => nodes().into_iter().filter(|node| node.starts_with("producer-")).collect(),
         (SEND, _) => owned(&["key=", "value=", "partition="]),
+        ("kafka-metadata-quorum" | "kafka-metadata-quorum.sh", []) => owned(&["describe"]),
         (tool, _) if tool.starts_with("kafka-") => match rest.last() {
             Some(&"--topic") => known.topics.clone(),
             Some(&"--group") => known.groups.clone(),

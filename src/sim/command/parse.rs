@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::options::{self, Options};
 use super::{Command, LinkChange, SetTarget};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
+use crate::kafka::disk::{DiskChange, DiskKind};
 use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
 use crate::kafka::workload::Workload;
@@ -16,8 +17,8 @@ use crate::sim::units::{self, BANDWIDTH, DURATION, SHARE, Share};
 use crate::time::{Duration, Instant};
 
 /// The first words of all commands but Kafka's tools.
-pub const VERBS: [&str; 13] =
-    ["kill", "stop", "start", "pause", "resume", "slow", "wipe", "cut", "link", "heal", "add", "remove", "set"];
+pub const VERBS: [&str; 14] =
+    ["kill", "stop", "start", "pause", "resume", "slow", "wipe", "disk", "cut", "link", "heal", "add", "remove", "set"];
 
 /// The first word of `send`, kept apart for the sake of one list a line.
 pub const SEND: &str = "send";
@@ -41,6 +42,7 @@ impl Command {
             "resume" => words.only_node("resume NODE").map(|node| Self::Resume { node }),
             "slow" => slow(words),
             "wipe" => wipe(words),
+            "disk" => disk(words),
             "cut" => cut(line),
             "link" => link(words),
             "heal" => heal(words),
@@ -145,17 +147,48 @@ fn wipe(words: Words) -> Result<Command, String> {
     Ok(Command::Wipe { node })
 }
 
-/// `cut A B … | C D … [for D]`; for one link, `cut A B` will do.
+/// `disk NODE full`, `disk NODE ok`, or another kind of disk, more or less memory to cache it, or both.
+fn disk(words: Words) -> Result<Command, String> {
+    let usage = "disk NODE full, disk NODE ok or disk NODE [ssd|hdd] [cache=SIZE]";
+    let node = words.node(0, usage)?;
+    if !matches!(node, NodeName::Broker(_)) {
+        return Err(format!("found `{node}`, allowed is a broker: only their disks are modelled"));
+    }
+    let change = match &words.rest[1..] {
+        [word] if word == "full" => DiskChange::Full,
+        [word] if word == "ok" => DiskChange::Ok,
+        rest => {
+            let kind = rest.first().and_then(|word| DiskKind::parse(word));
+            let mut options = Options::read(&rest[usize::from(kind.is_some())..])?;
+            let cache = options.take("cache", units::size, units::SIZE)?;
+            options.finish(&["cache"])?;
+            if kind.is_none() && cache.is_none() {
+                return Err(format!("found nothing to change, allowed is `{usage}`"));
+            }
+            DiskChange::Other { kind, cache }
+        }
+    };
+    Ok(Command::Disk { node, change })
+}
+
+/// `cut A B … | C D … [for D]`; for one link, `cut A B` will do. With `->` in place of the bar, only what goes that way
+/// is stopped.
 fn cut(line: &str) -> Result<Command, String> {
     let usage = "cut A B … | C D … [for D]";
-    let spaced = split(&line.replace('|', " | "))?;
+    let spaced = split(&line.replace('|', " | ").replace("->", " -> "))?;
     let (words, lasting) = Words { verb: "cut", rest: spaced.get(1..).unwrap_or_default() }.lasting()?;
-    let sides: Vec<&[String]> = words.rest.split(|word| word == "|").collect();
+    let one_way = words.rest.iter().any(|word| word == "->");
+    let sides: Vec<&[String]> = words.rest.split(|word| word == "|" || word == "->").collect();
     let nodes = |side: &[String]| side.iter().map(|word| node(word)).collect::<Result<Vec<_>, _>>();
     let (one, other) = match sides.as_slice() {
         [[a, b]] => (vec![node(a)?], vec![node(b)?]),
         [one, other] if !one.is_empty() && !other.is_empty() => (nodes(one)?, nodes(other)?),
-        _ => return Err(format!("found `{}`, allowed is `{usage}` with nodes on both sides of the `|`", line.trim())),
+        _ => {
+            return Err(format!(
+                "found `{}`, allowed is `{usage}` with nodes on both sides of the `|` (or `->`)",
+                line.trim()
+            ));
+        }
     };
     let mut seen = Vec::new();
     for node in one.iter().chain(&other) {
@@ -164,7 +197,7 @@ fn cut(line: &str) -> Result<Command, String> {
         }
         seen.push(node);
     }
-    Ok(Command::Cut { one, other, lasting })
+    Ok(Command::Cut { one, other, one_way, lasting })
 }
 
 fn two_nodes(words: Words, usage: &str) -> Result<(NodeName, NodeName), String> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kafka::disk::DiskKind;
 use crate::kafka::ids::{BrokerId, ControllerId};
 
 fn parsed(line: &str) -> Command {
@@ -24,6 +25,15 @@ fn every_command_of_the_table_is_read() {
     assert_eq!(parsed("resume consumer-c1"), Command::Resume { node: node("consumer-c1") });
     assert_eq!(parsed("slow broker-1 x10 for 5s"), Command::Slow { node: broker(), times: 10, lasting });
     assert_eq!(parsed("wipe broker-1"), Command::Wipe { node: broker() });
+    let disk = |change| Command::Disk { node: broker(), change };
+    assert_eq!(parsed("disk broker-1 full"), disk(DiskChange::Full));
+    assert_eq!(parsed("disk broker-1 ok"), disk(DiskChange::Ok));
+    let other = DiskChange::Other { kind: Some(DiskKind::Hdd), cache: Some(4 << 20) };
+    assert_eq!(parsed("disk broker-1 hdd cache=4MiB"), disk(other));
+    assert_eq!(disk(other).to_string(), "disk broker-1 hdd cache=4194304");
+    for wrong in ["disk broker-1", "disk producer-shop full", "disk broker-1 empty", "disk broker-1 ssd speed=3"] {
+        assert!(Command::parse(wrong).is_err(), "{wrong}");
+    }
     assert_eq!(parsed("remove producer-shop"), Command::Remove { node: node("producer-shop") });
     assert_eq!(parsed("heal"), Command::Heal { link: None });
     assert_eq!(parsed("heal broker-1 broker-2"), Command::Heal { link: Some((broker(), node("broker-2"))) });
@@ -32,13 +42,16 @@ fn every_command_of_the_table_is_read() {
 #[test]
 fn a_cut_has_two_sides_and_one_link_needs_no_bar() {
     let cut = |line: &str| match parsed(line) {
-        Command::Cut { one, other, lasting } => (one.len(), other.len(), lasting),
+        Command::Cut { one, other, lasting, .. } => (one.len(), other.len(), lasting),
         other => panic!("{other:?}"),
     };
     assert_eq!(cut("cut broker-1 broker-2 | broker-3 controller-101 for 2m"), (2, 2, Some(Duration::secs(120))));
     assert_eq!(cut("cut broker-1|broker-2"), (1, 1, None));
     assert_eq!(cut("cut broker-1 broker-2"), (1, 1, None));
     assert_eq!(cut("cut broker-1 broker-2 for 3s"), (1, 1, Some(Duration::secs(3))));
+    let one_way = |line: &str| matches!(parsed(line), Command::Cut { one_way: true, .. });
+    assert!(one_way("cut broker-1 -> broker-2 broker-3 for 3s") && one_way("cut broker-1->broker-2"));
+    assert!(!one_way("cut broker-1 | broker-2"));
 }
 
 #[test]
@@ -184,7 +197,12 @@ fn any_command() -> impl Strategy<Value = Command> {
             times,
             lasting
         }),
-        (two(), any_lasting()).prop_map(|((a, b), lasting)| Command::Cut { one: vec![a], other: vec![b], lasting }),
+        (two(), any_lasting()).prop_map(|((a, b), lasting)| Command::Cut {
+            one: vec![a],
+            other: vec![b],
+            one_way: lasting.is_none(),
+            lasting
+        }),
         (two(), 0..1_000_000_u64, 1..1_000_000_u64).prop_map(|((a, b), latency, bandwidth)| Command::Link {
             a,
             b,

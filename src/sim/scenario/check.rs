@@ -158,6 +158,7 @@ impl World {
             | Command::Pause { node, .. }
             | Command::Resume { node }
             | Command::Slow { node, .. }
+            | Command::Disk { node, .. }
             | Command::Wipe { node } => self.knows(node),
             Command::Cut { one, other, .. } => one.iter().chain(other).try_for_each(|node| self.knows(node)),
             Command::Link { a, b, .. } | Command::Heal { link: Some((a, b)) } => {

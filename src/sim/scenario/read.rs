@@ -7,6 +7,7 @@ use toml::de::DeTable;
 use super::check;
 use super::fields::{Field, Fields, ScenarioError, line_of};
 use super::{At, Expect, Mode, Scenario, Step};
+use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingError, TopicConfig};
 use crate::kafka::ids::BrokerId;
 use crate::kafka::workload::{Keys, Template, Values, Workload};
@@ -39,7 +40,7 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
     let format = top.need("format", "`format = 1`")?;
     format.integer(FORMAT..=FORMAT).map_err(|_| format.wrong("1, the only format there is"))?;
 
-    let cluster = top.table("cluster", "[cluster]", &["mode", "brokers", "controllers", "config"])?;
+    let cluster = top.table("cluster", "[cluster]", &["mode", "brokers", "compat", "controllers", "config"])?;
     let cluster_config = read_settings(
         cluster.and_then(|cluster| cluster.get("config")),
         "broker",
@@ -67,6 +68,9 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
         duration,
         mode,
         brokers: unplaced(brokers),
+        truncation: or(cluster.and_then(|cluster| cluster.get("compat")), TruncationRule::default(), |field| {
+            field.read(TruncationRule::of_compat, "\"pre-kip-101\" or \"pre-kip-279\"; without it today's rules hold")
+        })?,
         controllers,
         cluster_config: cluster_config.0,
         network: network(top)?,

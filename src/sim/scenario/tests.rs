@@ -91,6 +91,18 @@ fn brokers_may_stand_in_racks() {
 }
 
 #[test]
+fn a_cluster_may_live_by_rules_of_old() {
+    let rule =
+        |compat: &str| Scenario::parse(&format!("format = 1\n[cluster]\n{compat}")).map(|found| found.truncation);
+    assert_eq!(rule(""), Ok(TruncationRule::DivergingEpoch));
+    assert_eq!(rule("compat = \"pre-kip-101\""), Ok(TruncationRule::HighWatermark));
+    assert_eq!(rule("compat = \"pre-kip-279\""), Ok(TruncationRule::RequestedEpoch));
+    let error = rule("compat = \"0.10\"").expect_err("no rule is called so");
+    let what = "found \"0.10\", allowed is \"pre-kip-101\" or \"pre-kip-279\"; without it today's rules hold";
+    assert_eq!((error.line, error.what.as_str()), (3, what));
+}
+
+#[test]
 fn a_setting_may_stand_without_quotes() {
     let quoted =
         Scenario::parse("format = 1\n[cluster]\nconfig = { \"num.partitions\" = 2, \"message.max.bytes\" = 5 }");

@@ -49,6 +49,7 @@ impl Scenario {
         if self.brokers_if_named().next().is_none() {
             table.push(("brokers", whole(self.brokers.len() as u64)));
         }
+        table.extend(self.truncation.compat().map(|compat| ("compat", compat.into())));
         table.push(("controllers", whole(u64::from(self.controllers))));
         table.extend(config(&self.cluster_config));
         table

@@ -70,9 +70,13 @@ impl World {
                     slot.machine = Machine::Off(Remains::Nothing);
                 }
             }
-            Command::Cut { one, other, lasting } => {
+            Command::Disk { node, change } => {
+                let node = self.find(node)?;
+                self.change_disk(node, *change);
+            }
+            Command::Cut { one, other, one_way, lasting } => {
                 let (one, other) = (self.find_all(one)?, self.find_all(other)?);
-                let number = self.network.cut(one, other);
+                let number = self.network.cut(one, other, *one_way);
                 self.note(None, cause, Fact::NetworkChanged { text: command.to_string().as_str().into() });
                 self.after(*lasting, Event::EndCut { number, cause });
             }
@@ -138,7 +142,8 @@ impl World {
                 Some(NodeState::Paused) => Ok(()),
                 _ => Err(format!("{node} is not paused")),
             },
-            Command::Remove { node } => self.find(node).map(|_| ()),
+            Command::Remove { node } | Command::Disk { node, .. } => self.find(node).map(|_| ()),
+            Command::Tool(tool) => self.dumped(tool).map(|_| ()),
             Command::Cut { one, other, .. } => {
                 self.find_all(one)?;
                 self.find_all(other).map(|_| ())
@@ -147,7 +152,7 @@ impl World {
                 self.find(a)?;
                 self.find(b).map(|_| ())
             }
-            Command::Heal { link: None } | Command::AddTopic(_) | Command::Tool(_) => Ok(()),
+            Command::Heal { link: None } | Command::AddTopic(_) => Ok(()),
             Command::AddBroker(spec) => self.must_be_new(&NodeName::Broker(spec.id)),
             Command::AddProducer(spec) => self.must_be_new(&NodeName::Producer(spec.name.as_str().into())),
             Command::AddConsumer(spec) => self.must_be_new(&NodeName::Consumer(spec.name.as_str().into())),
@@ -269,6 +274,7 @@ impl World {
             self.bootstrap().into_iter().filter(|broker| self.is_up(Node::Broker(*broker))).collect();
         let bootstrap = if running.is_empty() { self.bootstrap() } else { running };
         let node = Node::Tool(id);
+        let command = self.dumped(&command)?.unwrap_or(command);
         let tool = Tool::new(id, command, bootstrap, rng);
         self.add_slot(node, Blueprint::Tool, Machine::Tool(Box::new(tool)));
         if let Some(slot) = self.slot_mut(node) {

@@ -12,9 +12,11 @@ use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
+use crate::kafka::record::Batch;
 use crate::kafka::zk_controller::ZkController;
 use crate::kafka::zookeeper::paths;
 use crate::sim::books::{Books, GroupAccount};
+use crate::sim::check::{Account, Violation, Witness};
 use crate::sim::report::{
     BrokerReport, BrokerState, ClusterReport, ConsumerReport, ExpectationReport, GroupLedgerReport, GroupReport,
     LedgerReport, OffsetReport, PartitionReport, ProducerReport, Report, TopicReport, ViolationReport,
@@ -103,13 +105,45 @@ impl World {
     }
 
     fn violation_reports(&self) -> Vec<ViolationReport> {
-        let report = |violation: &crate::sim::check::Violation| ViolationReport {
+        let report = |violation: &Violation| ViolationReport {
             name: violation.name.into(),
             at_us: violation.at.as_micros(),
             what: violation.what.clone(),
             fact: violation.fact,
         };
-        self.checks.violations().iter().map(report).collect()
+        let audit = self.audit();
+        self.checks.violations().iter().chain(&audit).map(report).collect()
+    }
+
+    /// The promises that the books break, if any.
+    pub fn audit(&self) -> Vec<Violation> {
+        let old_rules = Witness::has_old_rules(self);
+        self.checks.audit(self.now, self.fact_count(), &self.books, &self.accounts(), old_rules)
+    }
+
+    /// What became of each producer's records, partition by partition.
+    pub fn accounts(&self) -> Vec<Account> {
+        let image = self.image();
+        let partitions = image.into_iter().flat_map(|image| image.partitions());
+        let mut accounts = Vec::new();
+        for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
+            let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
+            let leading = self.authoritative_log(partition).into_iter().flat_map(|log| log.batches());
+            for (producer, found) in self.books.account(partition, logs, leading) {
+                accounts.push(Account {
+                    producer,
+                    name: format!(
+                        "{} in {}",
+                        self.names.node(Node::Producer(producer)),
+                        self.names.partition(partition)
+                    ),
+                    partition,
+                    found,
+                    waits_for_all: self.waits_for_all(producer),
+                });
+            }
+        }
+        accounts
     }
 
     fn cluster_report(&self, image: Option<&MetadataImage>) -> ClusterReport {
@@ -174,6 +208,19 @@ impl World {
         known.map_or((0, 0, 0), |replica| {
             (replica.log().start(), replica.high_watermark(), replica.last_stable_offset())
         })
+    }
+
+    /// How many offsets of a leader's log another log of the ISR gives to different records.
+    fn diverged(&self, partition: TopicPartition, registration: &PartitionRegistration) -> u64 {
+        let Some(log) = registration.leader.and_then(|id| self.log(id, partition)) else { return 0 };
+        let others: Vec<&Log> = registration.isr.iter().filter_map(|id| self.log(*id, partition)).collect();
+        let is_the_same = |one: &Batch, two: &Batch| {
+            one.base_offset == two.base_offset && one.crc == two.crc && one.leader_epoch == two.leader_epoch
+        };
+        let differs = |batch: &&Batch| {
+            others.iter().filter_map(|other| other.batch_at(batch.base_offset)).any(|other| !is_the_same(batch, other))
+        };
+        log.batches().filter(differs).map(|batch| (batch.next_offset() - batch.base_offset) as u64).sum()
     }
 
     /// A replica's log, in memory or on the disk of a broker that is down.
@@ -282,6 +329,7 @@ impl World {
             pending: total.sent - total.acked - total.failed,
             lost: 0,
             duplicated: 0,
+            diverged: 0,
             groups: BTreeMap::new(),
         };
         let partitions: Vec<(TopicPartition, &PartitionRegistration)> = image
@@ -294,6 +342,9 @@ impl World {
             ledger.lost += self.books.lost(*partition, logs);
             if let Some(log) = self.authoritative_log(*partition) {
                 ledger.duplicated += Books::duplicated(log.batches());
+            }
+            if !self.scenario.truncation.is_safe() {
+                ledger.diverged += self.diverged(*partition, registration);
             }
         }
         for (group, account) in self.books.groups() {

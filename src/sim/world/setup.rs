@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::connections::Connections;
 use super::founding::Founding;
 use super::{Blueprint, Event, Machine, Remains, Slot, World};
 use crate::kafka::broker::{Broker, BrokerDisk, BrokerSetup, ZkSetup};
@@ -51,9 +52,7 @@ impl World {
             queue: Queue::default(),
             names: Names::default(),
             slots: BTreeMap::new(),
-            connections: std::collections::BTreeSet::new(),
-            held_up: Vec::new(),
-            held_up_news: Vec::new(),
+            connections: Connections::default(),
             next_fact: 1,
             events: 0,
             hash: TraceHash::default(),
@@ -188,6 +187,9 @@ impl World {
         };
         let state =
             if matches!(machine, Machine::Broker(_)) && !settled { NodeState::Starting } else { NodeState::Running };
+        if self.slots.get(&node).is_some_and(|slot| slot.dark) {
+            self.reset_connections(node, cause);
+        }
         if let Some(slot) = self.slot_mut(node) {
             slot.machine = machine;
             slot.dark = false;
@@ -201,7 +203,10 @@ impl World {
         match (node, blueprint) {
             (Node::Controller(id), _) => {
                 let (config, disk) = (self.broker_config(), old.into_controller_disk());
-                let controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                let mut controller = Controller::new(id, self.voters(), config, Bootstrap::default(), disk, rng);
+                if settled {
+                    controller.settle();
+                }
                 Some(Machine::Controller(Box::new(controller)))
             }
             (Node::ZooKeeper(id), _) => {
@@ -216,7 +221,9 @@ impl World {
                     ensemble: self.ensemble(),
                     settled: self.founding.as_ref().filter(|_| settled).and_then(|founding| founding.settled(id)),
                 });
-                let setup = BrokerSetup { id, config, voters: self.voters(), disk, rng, settled, zookeeper };
+                let truncation = self.scenario.truncation;
+                let voters = self.voters();
+                let setup = BrokerSetup { id, config, voters, disk, rng, settled, truncation, zookeeper };
                 Some(Machine::Broker(Box::new(Broker::new(setup))))
             }
             (Node::Producer(id), Blueprint::Producer(spec)) => {

@@ -5,12 +5,17 @@ use super::{Painter, Shown, View};
 use crate::kafka::ids::Node;
 use crate::scene::focus::Thing;
 use crate::scene::layout::{Detail, Point, Rect, StripPlace};
-use crate::scene::stage::{BrokerCard, Cast, ConsumerCard, ControllerCard, GroupFrame, Health, ProducerCard, Strip};
+use crate::scene::stage::{
+    BrokerCard, Cast, ConsumerCard, ControllerCard, GroupFrame, Health, Moving, ProducerCard, Strip, Trouble,
+};
 use crate::scene::words;
 
 /// Whether something turns on its own, so that the cast must be painted again though nothing happened.
 pub fn has_ring(cast: &Cast) -> bool {
-    cast.groups.iter().any(|group| group.rebalancing) || cast.nodes().any(|(_, _, health)| health == Health::Starting)
+    cast.groups.iter().any(|group| group.rebalancing)
+        || cast.controllers.iter().any(|card| card.electing)
+        || cast.brokers.iter().any(|card| card.loading.is_some())
+        || cast.nodes().any(|(_, _, health)| health == Health::Starting)
 }
 
 impl Painter {
@@ -43,8 +48,9 @@ impl Painter {
         for card in &cast.controllers {
             let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
             pen.alpha(dim(card.node));
-            self.controller(&pen, rect, card, view);
+            self.controller(&pen, rect, card, view, at);
         }
+        self.znodes(&pen, cast);
         let mut places = std::mem::take(&mut self.layout.strips);
         for card in &cast.brokers {
             let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
@@ -123,6 +129,12 @@ impl Painter {
             Health::Fenced => {
                 pen.alpha(0.3);
                 pen.hatch(Rect { h: rect.h.min(6.0), ..rect }, 3.0, &self.palette.warn, 6.0);
+                pen.alpha(0.22);
+                let mut x = rect.x + 12.0;
+                while x < rect.right() - 6.0 {
+                    pen.fill(Rect::new(x, rect.y + 1.0, 3.0, rect.h - 2.0), 0.0, &self.palette.warn);
+                    x += 22.0;
+                }
                 pen.alpha(1.0);
             }
             _ => {}
@@ -165,7 +177,25 @@ impl Painter {
         }
     }
 
-    fn controller(&self, pen: &Pen, rect: Rect, card: &ControllerCard, view: &View) {
+    /// The znodes that say who is there: at the right above the groups.
+    fn znodes(&self, pen: &Pen, cast: &Cast) {
+        let Some(area) = self.layout.znodes else { return };
+        let p = &self.palette;
+        for (place, line) in cast.znodes.iter().enumerate() {
+            let y = area.y + 10.0 + place as f64 * 13.0;
+            if y > area.bottom() {
+                return;
+            }
+            pen.text((area.x, y), &line.path, Face::MonoTiny, &p.ink, Align::Left);
+            let right = area.x + pen.width(&line.path, Face::MonoTiny) + 8.0;
+            let room = area.right() - right;
+            let note = if line.ephemeral && line.value.is_empty() { "ephemeral" } else { line.value.as_str() };
+            let color = if line.value.is_empty() { &p.muted } else { &p.accent };
+            pen.clipped((right, y), note, Face::Tiny, color, room);
+        }
+    }
+
+    fn controller(&self, pen: &Pen, rect: Rect, card: &ControllerCard, view: &View, at: f64) {
         let p = &self.palette;
         self.frame(pen, rect, card.node, card.health, view);
         if card.active && card.health != Health::Down {
@@ -177,12 +207,36 @@ impl Painter {
         pen.text((rect.x + 12.0, y), label, Face::Mono, ink, Align::Left);
         let mut room = rect.w - 24.0 - 30.0;
         if card.active && rect.w > 90.0 {
-            self.crown(pen, rect.x + 40.0, y);
+            self.crown(pen, rect.x + 40.0, y, &p.ink);
             room -= 18.0;
         }
-        let role = if card.health == Health::Running { card.role.as_str() } else { card.health.word() };
+        if card.electing {
+            pen.outline(rect, (rect.h * 0.2).min(10.0), &p.warn, 1.5);
+            let turn = (at / 900.0).fract();
+            let center = Point { x: rect.x + 46.0, y: rect.center().y };
+            match card.votes {
+                // A ring that fills with the votes.
+                Some((got, needed)) => {
+                    pen.arc(center, 6.0, 0.0, 1.0, &p.soft, 2.5);
+                    let part = (f64::from(got) / f64::from(needed.max(1))).clamp(0.05, 1.0);
+                    pen.arc(center, 6.0, 0.0, part, &p.warn, 2.5);
+                }
+                None => pen.arc(center, 6.0, turn, turn + 0.3, &p.warn, 2.5),
+            }
+            room -= 22.0;
+        }
+        let voted = card.votes.map(|(got, needed)| {
+            let phase = card.role.split(" · ").next().unwrap_or_default();
+            format!("{phase} · {got}/{needed} votes")
+        });
+        let role = match (&voted, card.health) {
+            (Some(voted), _) => voted.as_str(),
+            (None, Health::Running) => card.role.as_str(),
+            (None, health) => health.word(),
+        };
         // Where room is short, the crown says who leads.
-        let role = if pen.width(role, Face::Tiny) <= room { role } else { role.rsplit(" · ").next().unwrap_or(role) };
+        let short = if card.active { role.rsplit(" · ").next() } else { role.split(" · ").next() };
+        let role = if pen.width(role, Face::Tiny) <= room { role } else { short.unwrap_or(role) };
         if pen.width(role, Face::Tiny) <= room {
             pen.text((rect.right() - 12.0, y), role, Face::Tiny, &p.muted, Align::Right);
         } else if card.active {
@@ -201,13 +255,14 @@ impl Painter {
         pen.clipped((rect.x + pad, y), &card.name, face, ink, rect.w - 2.0 * pad);
         // The menu's button has the corner.
         let mut right = rect.right() - pad - if self.layout.narrow { 26.0 } else { 20.0 };
-        if card.health == Health::Starting {
+        if card.health == Health::Starting || card.loading.is_some() {
             let turn = (at / 900.0).fract();
             pen.arc(Point { x: right - 6.0, y: y - 4.0 }, 5.5, turn, turn + 0.7, &p.warn, 2.0);
             right -= 20.0;
         }
         let color = match card.health {
             _ if card.alarming => &p.bad,
+            Health::Running if card.loading.is_some() => &p.warn,
             Health::Running => &p.muted,
             Health::Down => &p.bad,
             _ => &p.warn,
@@ -227,7 +282,9 @@ impl Painter {
         let StripPlace { row, track, .. } = *place;
         pen.alpha(alpha);
         if self.layout.detail != Detail::Cells {
-            let color = if strip.leader {
+            let color = if strip.trouble == Trouble::Offline {
+                &p.bad
+            } else if strip.leader {
                 &p.ink
             } else if strip.in_sync {
                 &p.faint
@@ -242,13 +299,18 @@ impl Painter {
             let crown = if label > 72.0 { 20.0 } else { 0.0 };
             let color = if strip.leader { &p.ink } else { &p.muted };
             pen.partition((row.x, middle + 4.0), &strip.label, Face::Mono, color, label - crown - 6.0);
-            if strip.leader && crown > 0.0 {
-                self.crown(pen, track.x - 20.0, middle + 4.0);
+            if crown > 0.0 {
+                let tone = self.tone(strip.trouble);
+                if strip.leader {
+                    self.crown(pen, track.x - 20.0, middle + 4.0, tone.unwrap_or(&p.ink));
+                } else if strip.trouble == Trouble::Offline {
+                    warning(pen, Point { x: track.x - 13.0, y: middle }, &p.bad, &p.panel);
+                }
             }
         }
-        pen.fill(track, 5.0, &p.soft);
+        pen.fill(track, 5.0, if strip.trouble == Trouble::Offline { &p.bad_soft } else { &p.soft });
         if !strip.in_sync {
-            pen.alpha(alpha * 0.5);
+            pen.alpha(alpha * 0.7);
             pen.hatch(track, 5.0, &p.faint, 7.0);
             pen.alpha(alpha);
         }
@@ -262,12 +324,38 @@ impl Painter {
         let (color, width) = match (strip.leader, strip.in_sync) {
             _ if is(&view.selected) => (&p.accent, 2.0),
             _ if is(&view.hovered) => (&p.muted, 1.6),
+            _ if strip.trouble == Trouble::Offline => (&p.bad, 2.0),
+            (true, _) if strip.trouble == Trouble::UnderMinIsr => (&p.warn, 2.0),
             (true, _) => (&p.ink, 1.5),
             (false, true) => (&p.line, 1.0),
             (false, false) => (&p.faint, 1.0),
         };
-        pen.outline(track, 5.0, color, width);
-        self.records(pen, place, strip, view, alpha);
+        if strip.moving == Some(Moving::Coming) {
+            pen.dash(&[2.0, 3.0]);
+        }
+        pen.outline(track, 5.0, if strip.moving.is_some() { &p.accent } else { color }, width);
+        pen.dash(&[]);
+        self.records(pen, place, strip, view, alpha * if strip.moving == Some(Moving::Going) { 0.4 } else { 1.0 });
+        let tag = match (strip.moving, strip.eligible) {
+            (Some(Moving::Coming), _) => "joins",
+            (Some(Moving::Going), _) => "leaves",
+            (None, true) => "ELR",
+            (None, false) => return,
+        };
+        let w = pen.width(tag, Face::MonoTiny) + 8.0;
+        let body = Rect::new(track.right() - w - 3.0, middle - 7.0, w, 14.0);
+        pen.alpha(alpha);
+        pen.fill(body, 4.0, &p.accent_soft);
+        pen.text((body.x + 4.0, body.y + 10.5), tag, Face::MonoTiny, &p.accent, Align::Left);
+    }
+
+    /// The colour of what ails a partition.
+    fn tone(&self, trouble: Trouble) -> Option<&str> {
+        match trouble {
+            Trouble::None => None,
+            Trouble::UnderReplicated | Trouble::UnderMinIsr => Some(&self.palette.warn),
+            Trouble::Offline => Some(&self.palette.bad),
+        }
     }
 
     fn records(&self, pen: &Pen, place: &StripPlace, strip: &Strip, view: &View, alpha: f64) {
@@ -277,7 +365,7 @@ impl Painter {
         let shown = self.shown.get(&(place.broker, strip.partition)).copied().unwrap_or(truth);
         // The newest record stays in sight, with room behind it for the log's end.
         let capacity = ((track.w - 34.0) / cell).max(1.0);
-        let first = (shown.end - capacity).max(strip.log_start as f64);
+        let first = (in_sight(strip, shown.end, capacity) - capacity).max(strip.log_start as f64);
         let x_of = |offset: f64| track.x + 4.0 + (offset - first) * cell;
         pen.ctx.save();
         pen.ctx.begin_path();
@@ -309,7 +397,13 @@ impl Painter {
             let radius = (track.h * 0.21).clamp(2.0, 6.0) * (0.6 + 0.4 * grown);
             pen.mark(record.mark, body.center(), radius, p, record.tombstone);
         }
+        pen.alpha(alpha);
+        self.epochs(pen, track, strip, x_of);
+        if view.disk {
+            self.files(pen, track, strip, x_of);
+        }
         pen.ctx.restore();
+        self.fallen(pen, place, strip, x_of, alpha);
         pen.alpha(alpha);
         let end = x_of(shown.end);
         if strip.log_end > 0 && end + 20.0 < track.right() && track.h >= 14.0 {
@@ -318,6 +412,70 @@ impl Painter {
         }
         if strip.log_end > 0 {
             self.flag(pen, place, x_of(shown.high_watermark), strip);
+        }
+    }
+
+    /// Where leader epochs begin: a thin line, with the epoch's number at its foot.
+    fn epochs(&self, pen: &Pen, track: Rect, strip: &Strip, x_of: impl Fn(f64) -> f64) {
+        let p = &self.palette;
+        if strip.epochs.len() < 2 && strip.epochs.first().is_none_or(|(_, epoch)| *epoch == 0) {
+            return;
+        }
+        for (start, epoch) in &strip.epochs {
+            let x = x_of(*start as f64).max(track.x + 1.0);
+            if *start < strip.log_start || x > track.right() - 8.0 {
+                continue;
+            }
+            pen.line(&[Point { x, y: track.y + 1.0 }, Point { x, y: track.bottom() - 1.0 }], &p.muted, 1.0);
+            if track.h >= 14.0 {
+                let text = format!("e{epoch}");
+                let w = pen.width(&text, Face::MonoTiny) + 4.0;
+                let foot = Rect::new(x, track.bottom() - 8.0, w, 12.0);
+                pen.fill(foot, 3.0, &p.panel);
+                pen.outline(foot, 3.0, &p.line, 1.0);
+                pen.text((x + 2.0, track.bottom() + 1.0), &text, Face::MonoTiny, &p.muted, Align::Left);
+            }
+        }
+    }
+
+    /// What is on the disk: a solid line below it; dashed below what is in the page cache alone. Ticks where segments begin.
+    fn files(&self, pen: &Pen, track: Rect, strip: &Strip, x_of: impl Fn(f64) -> f64) {
+        let p = &self.palette;
+        let y = track.bottom() + 2.5;
+        let from = x_of(strip.log_start as f64).max(track.x);
+        let end = x_of(strip.log_end as f64).min(track.right());
+        let middle = x_of(strip.flushed.clamp(strip.log_start, strip.log_end) as f64).clamp(from, end.max(from));
+        pen.line(&[Point { x: from, y }, Point { x: middle, y }], &p.ok, 3.0);
+        pen.dash(&[3.0, 3.0]);
+        pen.line(&[Point { x: middle, y }, Point { x: end, y }], &p.warn, 2.0);
+        pen.dash(&[]);
+        for start in strip.segments.iter().filter(|start| **start > strip.log_start && **start <= strip.log_end) {
+            let x = x_of(*start as f64);
+            for side in [-1.5, 1.5] {
+                let ends = [Point { x: x + side, y: track.y - 3.0 }, Point { x: x + side, y: track.bottom() + 5.0 }];
+                pen.line(&ends, &p.muted, 1.0);
+            }
+        }
+    }
+
+    /// Records that were cut off: they fall out of the log and fade.
+    fn fallen(&self, pen: &Pen, place: &StripPlace, strip: &Strip, x_of: impl Fn(f64) -> f64, alpha: f64) {
+        let p = &self.palette;
+        let StripPlace { track, cell, .. } = *place;
+        for fallen in &strip.fallen {
+            let x = x_of(fallen.cell.offset as f64);
+            if x < track.x || x + cell > track.right() {
+                continue;
+            }
+            let part = f64::from(fallen.part);
+            let aside = if fallen.cell.offset % 2 == 0 { -5.0 } else { 5.0 } * part;
+            let pad = (track.h * 0.14).clamp(1.5, 4.0);
+            let y = track.y + pad + part * part * (track.h * 2.0 + 16.0);
+            let body = Rect::new(x + 1.0 + aside, y, cell - 2.5, track.h - 2.0 * pad);
+            pen.alpha(alpha * (1.0 - part * part));
+            pen.fill(body, 3.5, p.key_soft(fallen.cell.mark.hue));
+            pen.outline(body, 3.5, &p.bad, 1.25);
+            pen.mark(fallen.cell.mark, body.center(), (track.h * 0.21).clamp(2.0, 6.0), p, fallen.cell.tombstone);
         }
     }
 
@@ -342,9 +500,9 @@ impl Painter {
         pen.text((flag.x + w / 2.0, flag.y + 9.4), &text, Face::MonoTiny, &self.palette.panel, Align::Middle);
     }
 
-    pub(super) fn crown(&self, pen: &Pen, x: f64, y: f64) {
+    pub(super) fn crown(&self, pen: &Pen, x: f64, y: f64, color: &str) {
         let shape = [(0.0, 0.0), (0.0, -9.0), (3.6, -4.6), (6.5, -10.0), (9.4, -4.6), (13.0, -9.0), (13.0, 0.0)];
-        pen.polygon(&shape.map(|(dx, dy)| (x + dx, y + dy)), &self.palette.ink);
+        pen.polygon(&shape.map(|(dx, dy)| (x + dx, y + dy)), color);
     }
 
     fn group(&self, pen: &Pen, frame: Rect, group: &GroupFrame, view: &View, at: f64) {
@@ -354,7 +512,7 @@ impl Painter {
         pen.outline(frame, 14.0, if chosen { &p.accent } else { &p.line }, if chosen { 2.0 } else { 1.25 });
         let x = frame.x + 14.0;
         let low = self.layout.narrow;
-        let y = frame.y + if low { 24.0 } else { 27.0 };
+        let y = if low { frame.bottom() - 14.0 } else { frame.y + 27.0 };
         let (tone, soft) = match group.state.as_str() {
             "Stable" => (&p.ok, &p.ok_soft),
             "Empty" | "Dead" | "" => (&p.muted, &p.soft),
@@ -385,7 +543,8 @@ impl Painter {
             return pen.clipped((x, y), &group.name, Face::Name, &p.ink, right - x);
         }
         let lag = format!("lag {}", words::short(group.lag));
-        let color = if group.lag > 0 { &p.warn } else { &p.muted };
+        // What is read and not committed yet is no backlog.
+        let color = if group.unread > 0 { &p.warn } else { &p.muted };
         pen.text((frame.right() - 14.0, y), &lag, Face::Text, color, Align::Right);
         let room = frame.right() - 22.0 - x - pen.width(&lag, Face::Text);
         pen.clipped((x, y), &group.name, Face::Name, &p.ink, room);
@@ -455,4 +614,20 @@ impl Painter {
             at += width + 6.0;
         }
     }
+}
+
+/// The offset at the right edge of what a strip shows: its log's end, or behind it while records fall off there.
+fn in_sight(strip: &Strip, end: f64, capacity: f64) -> f64 {
+    let Some(last) = strip.fallen.iter().max_by_key(|fallen| fallen.cell.offset) else { return end };
+    let lost = (last.cell.offset + 1 - strip.log_end).max(0) as f64;
+    let back = ((f64::from(last.part) - 0.75) / 0.25).clamp(0.0, 1.0);
+    strip.log_end as f64 + lost.min(capacity * 0.6) * (1.0 - back * back * (3.0 - 2.0 * back))
+}
+
+/// A sign that cannot be overlooked: a filled triangle with a stroke in it.
+fn warning(pen: &Pen, at: Point, color: &str, ink: &str) {
+    let Point { x, y } = at;
+    pen.polygon(&[(x, y - 7.0), (x + 7.5, y + 6.0), (x - 7.5, y + 6.0)], color);
+    pen.line(&[Point { x, y: y - 2.5 }, Point { x, y: y + 1.8 }], ink, 1.6);
+    pen.dot(Point { x, y: y + 4.0 }, 0.9, ink);
 }

@@ -17,6 +17,8 @@ impl Painter {
             "asks for records",
             "answered",
             "control: groups, metadata",
+            "outside the ISR",
+            "a leader epoch begins",
         ];
         let step = area.h / rows.len() as f64;
         for (place, text) in rows.into_iter().enumerate() {
@@ -54,7 +56,21 @@ impl Painter {
                 );
                 pen.fill(Rect::new(x - 2.8, y - 8.0, 13.0, 9.0), 2.0, &self.palette.accent);
             }
-            3 => self.crown(pen, x - 5.0, y + 5.0),
+            3 => self.crown(pen, x - 5.0, y + 5.0, &self.palette.ink),
+            7 => {
+                let body = Rect::new(x - 8.0, y - 6.0, 20.0, 12.0);
+                pen.fill(body, 4.0, &self.palette.soft);
+                pen.hatch(body, 4.0, &self.palette.faint, 6.0);
+                pen.outline(body, 4.0, &self.palette.faint, 1.0);
+            }
+            8 => {
+                pen.line(
+                    &[Point { x: x - 2.0, y: y - 8.0 }, Point { x: x - 2.0, y: y + 6.0 }],
+                    &self.palette.muted,
+                    1.0,
+                );
+                pen.text((x, y + 6.0), "e1", Face::MonoTiny, &self.palette.muted, Align::Left);
+            }
             _ => {
                 let shape = [Shape::Ask, Shape::Tick, Shape::Control][(row - 4).min(2)];
                 self.stamp(pen, shape, Point { x: x + 2.0, y });

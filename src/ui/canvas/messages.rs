@@ -18,21 +18,43 @@ const NAMED: usize = 28;
 impl Painter {
     pub(super) fn paint_messages(&mut self, stage: &Stage, view: &View, seconds: f64) {
         let pen = self.pens[1].clone();
-        pen.clear(self.layout.width, self.layout.height);
-        self.measure_flows(stage, seconds);
-        self.paint_links(&pen, stage, view);
-        self.paint_flows(&pen, stage, view);
-        if stage.messages.len() > CROWD { self.paint_crowd(&pen, stage) } else { self.paint_each(&pen, stage, view) }
+        self.measure_flows(stage, view, seconds);
+        if stage.messages.len() > CROWD {
+            self.paint_crowd(&pen, stage, view);
+            // The marks came first, as they replace all there was; what belongs below them goes below.
+            let _ = pen.ctx.set_global_composite_operation("destination-over");
+            self.paint_flows(&pen, stage, view);
+            self.paint_links(&pen, stage, view);
+            let _ = pen.ctx.set_global_composite_operation("source-over");
+        } else {
+            pen.clear(self.layout.width, self.layout.height);
+            self.paint_links(&pen, stage, view);
+            self.paint_flows(&pen, stage, view);
+            self.paint_each(&pen, stage, view);
+        }
     }
 
     /// Smooths how many messages are on each path; by Little's law that is the rate times the time one takes.
-    fn measure_flows(&mut self, stage: &Stage, seconds: f64) {
+    fn measure_flows(&mut self, stage: &Stage, view: &View, seconds: f64) {
         let keep = (-seconds * 3.0).exp();
         for flow in self.flows.values_mut() {
             *flow *= keep;
         }
+        let mut counts: Vec<u32> = vec![0; self.lanes.count()];
         for flight in stage.messages.iter().filter(|flight| flight.kind <= FlightKind::Error) {
-            *self.flows.entry((flight.from, flight.to)).or_default() += 1.0 - keep;
+            if view.hidden.has(flight.kind) {
+                continue;
+            }
+            let number = self.lanes.number(&self.layout, flight.from, flight.to);
+            if number >= counts.len() {
+                counts.resize(number + 1, 0);
+            }
+            counts[number] += 1;
+        }
+        for (number, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            if let Some(path) = self.lanes.ends(number) {
+                *self.flows.entry(path).or_default() += (1.0 - keep) * f64::from(count);
+            }
         }
         self.flows.retain(|_, flow| *flow > 0.01);
     }
@@ -55,6 +77,15 @@ impl Painter {
                 LinkState::Cut => {
                     pen.line(lane.points(), &self.palette.line, 1.5);
                     wall(pen, lane.at(0.48, 0.0), lane.at(0.52, 0.0), &self.palette.bad);
+                }
+                // The arrow runs into the wall; the other way is open.
+                LinkState::CutThere => {
+                    pen.line(lane.points(), &self.palette.line, 1.5);
+                    stopped(pen, [0.44, 0.5].map(|t| lane.at(t, 0.0)), &self.palette.bad);
+                }
+                LinkState::CutBack => {
+                    pen.line(lane.points(), &self.palette.line, 1.5);
+                    stopped(pen, [0.56, 0.5].map(|t| lane.at(t, 0.0)), &self.palette.bad);
                 }
             }
         }
@@ -85,7 +116,7 @@ impl Painter {
         order.sort_by_key(|flight| (std::cmp::Reverse(flight.kind), flight.id));
         for flight in order {
             let strength = strength(flight, view.rate) * if flight.kind == FlightKind::Pulse { 0.55 } else { 1.0 };
-            if strength < 0.02 || (view.quiet && flight.kind == FlightKind::Pulse) {
+            if strength < 0.02 || view.hidden.has(flight.kind) {
                 continue;
             }
             let lit = view.selected.as_ref().is_none_or(|thing| {
@@ -150,25 +181,16 @@ impl Painter {
         }
     }
 
-    /// Ten thousand messages: one mark each, in the order of their shapes so that the canvas changes nothing between.
-    fn paint_crowd(&mut self, pen: &Pen, stage: &Stage) {
-        let mut points: Vec<Vec<Point>> = vec![Vec::new(); Mark::COUNT];
-        let mut first: Vec<Option<Mark>> = vec![None; Mark::COUNT];
-        for flight in &stage.messages {
+    /// Ten thousand messages: one mark each, as pixels.
+    fn paint_crowd(&mut self, pen: &Pen, stage: &Stage, view: &View) {
+        let [_, canvas] = &self.canvases;
+        self.specks.begin(canvas.width() as usize, canvas.height() as usize);
+        for flight in stage.messages.iter().filter(|flight| !view.hidden.has(flight.kind)) {
             let Some(point) = self.lanes.place(&self.layout, flight, stage.now, true) else { continue };
             let mark = flight.marks[0].unwrap_or(Mark::KEYLESS);
-            first[mark.index()] = Some(mark);
-            points[mark.index()].push(point);
+            self.specks.stamp(mark, point, &self.palette, self.scale);
         }
-        for (mark, points) in first.into_iter().zip(points) {
-            let Some(mark) = mark else { continue };
-            let Some(sprite) = self.sprites.get(Shape::Speck(mark), &self.palette, self.scale) else { continue };
-            let (w, h) = (sprite.half.0 * 2.0, sprite.half.1 * 2.0);
-            for point in points {
-                let (x, y) = (point.x - sprite.half.0, point.y - sprite.half.1);
-                let _ = pen.ctx.draw_image_with_html_canvas_element_and_dw_and_dh(&sprite.canvas, x, y, w, h);
-            }
-        }
+        self.specks.show(pen);
     }
 
     pub(super) fn stamp(&mut self, pen: &Pen, shape: Shape, at: Point) {
@@ -187,12 +209,13 @@ fn shape_of(flight: &Flight) -> Shape {
         FlightKind::Reply => Shape::Tick,
         FlightKind::Error => Shape::Cross,
         FlightKind::Control => Shape::Control,
+        FlightKind::Ballot => Shape::Ballot,
         FlightKind::Pulse => Shape::Pulse,
     }
 }
 
 fn wants_label(flight: &Flight) -> bool {
-    matches!(flight.kind, FlightKind::Records | FlightKind::Control | FlightKind::Error)
+    matches!(flight.kind, FlightKind::Records | FlightKind::Control | FlightKind::Ballot | FlightKind::Error)
 }
 
 /// How clearly a message is seen: one that crosses in less than a tenth of a second would only flicker.
@@ -204,6 +227,24 @@ fn strength(flight: &Flight, rate: u64) -> f64 {
 
 fn touches(a: Rect, b: Rect) -> bool {
     a.x < b.right() + 4.0 && b.x < a.right() + 4.0 && a.y < b.bottom() && b.y < a.bottom()
+}
+
+/// An arrow against a wall: what comes this way is stopped.
+fn stopped(pen: &Pen, [from, to]: [Point; 2], color: &str) {
+    let (dx, dy) = (to.x - from.x, to.y - from.y);
+    let length = dx.hypot(dy).max(1e-6);
+    let (ux, uy) = (dx / length, dy / length);
+    let at = |along: f64, aside: f64| Point { x: to.x + ux * along - uy * aside, y: to.y + uy * along + ux * aside };
+    pen.line(&[at(0.0, -11.0), at(0.0, 11.0)], color, 3.0);
+    pen.line(&[at(-18.0, 0.0), at(-6.0, 0.0)], color, 2.0);
+    pen.polygon(
+        &[
+            (at(-3.0, 0.0).x, at(-3.0, 0.0).y),
+            (at(-10.0, -5.0).x, at(-10.0, -5.0).y),
+            (at(-10.0, 5.0).x, at(-10.0, 5.0).y),
+        ],
+        color,
+    );
 }
 
 /// A wall across a link.

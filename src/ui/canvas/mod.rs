@@ -7,6 +7,7 @@ mod cards;
 mod legend;
 mod messages;
 mod pen;
+mod specks;
 mod sprites;
 
 use std::collections::BTreeMap;
@@ -17,10 +18,11 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 use crate::kafka::ids::{Node, TopicPartition};
 use crate::scene::focus::Thing;
 use crate::scene::layout::Layout;
-use crate::scene::stage::{Cast, Stage};
+use crate::scene::stage::{Cast, FlightKind, Stage};
 use crate::scene::traffic::Lanes;
 use crate::ui::theme::Palette;
 use pen::Pen;
+use specks::Specks;
 use sprites::Sprites;
 
 /// How the person looks at the stage.
@@ -32,8 +34,26 @@ pub struct View {
     pub rate: u64,
     /// `prefers-reduced-motion`: nothing eases.
     pub still: bool,
-    /// Heartbeats, empty fetches and quorum traffic are hidden.
-    pub quiet: bool,
+    /// Kinds of messages that are hidden.
+    pub hidden: Hidden,
+    /// What is on the disk and what is in the page cache alone is shown.
+    pub disk: bool,
+}
+
+/// A set of kinds of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hidden(u8);
+
+impl Hidden {
+    pub fn has(self, kind: FlightKind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+
+    /// The set with one kind put in or taken out.
+    pub fn with(self, kind: FlightKind, hidden: bool) -> Self {
+        let bit = 1 << kind as u8;
+        Self(if hidden { self.0 | bit } else { self.0 & !bit })
+    }
 }
 
 /// Paints stages onto a pair of canvases.
@@ -44,6 +64,7 @@ pub struct Painter {
     layout: Layout,
     lanes: Lanes,
     sprites: Sprites,
+    specks: Specks,
     scale: f64,
     painted: Option<(Cast, View)>,
     /// Log end and high watermark as shown, on their way to the true ones.
@@ -74,6 +95,7 @@ impl Painter {
             layout: Layout::default(),
             lanes: Lanes::default(),
             sprites: Sprites::default(),
+            specks: Specks::default(),
             scale: 1.0,
             painted: None,
             shown: BTreeMap::new(),
@@ -86,6 +108,7 @@ impl Painter {
     pub fn restyle(&mut self) {
         self.palette = Palette::read();
         self.sprites = Sprites::default();
+        self.specks = Specks::default();
         self.painted = None;
     }
 
@@ -103,7 +126,8 @@ impl Painter {
         let easing = self.ease(&stage.cast, if view.still { 1.0 } else { seconds });
         let turning = cards::has_ring(&stage.cast) && !view.still;
         let stale = self.painted.as_ref().is_none_or(|(cast, shown)| {
-            cast != &stage.cast || shown.selected != view.selected || shown.hovered != view.hovered
+            cast != &stage.cast
+                || (&shown.selected, &shown.hovered, shown.disk) != (&view.selected, &view.hovered, view.disk)
         });
         if moved || easing || turning || stale {
             self.paint_cast(&stage.cast, view, at);
@@ -118,6 +142,7 @@ impl Painter {
         if resized {
             self.scale = scale;
             self.sprites = Sprites::default();
+            self.specks = Specks::default();
             for (canvas, pen) in self.canvases.iter().zip(&self.pens) {
                 canvas.set_width((width * scale).round() as u32);
                 canvas.set_height((height * scale).round() as u32);

@@ -20,12 +20,11 @@ pub enum Shape {
         marks: [Option<Mark>; 3],
         records: u32,
     },
-    /// One mark alone, where there are too many messages for pills.
-    Speck(Mark),
     Ask,
     Tick,
     Cross,
     Control,
+    Ballot,
     Pulse,
 }
 
@@ -66,7 +65,6 @@ fn draw(shape: Shape, palette: &Palette, scale: f64) -> Option<Sprite> {
     let center = Point { x: half.0, y: half.1 };
     match shape {
         Shape::Pill { marks, records } => pill(&pen, center, marks, records, palette),
-        Shape::Speck(mark) => pen.mark(mark, center, 3.6, palette, false),
         Shape::Ask => {
             pen.dot(center, 4.0, &palette.stage);
             pen.arc(center, 4.0, 0.0, 1.0, &palette.muted, 1.6);
@@ -88,6 +86,13 @@ fn draw(shape: Shape, palette: &Palette, scale: f64) -> Option<Sprite> {
             pen.polygon(&corners.map(|(x, y)| (center.x + x, center.y + y)), &palette.accent);
             pen.polygon(&corners.map(|(x, y)| (center.x + x * 0.55, center.y + y * 0.55)), &palette.panel);
         }
+        Shape::Ballot => {
+            let paper = Rect::new(center.x - 7.0, center.y - 6.0, 14.0, 12.0);
+            pen.fill(paper, 2.0, &palette.panel);
+            pen.outline(paper, 2.0, &palette.accent, 1.6);
+            let tick = [(-3.0, 0.2), (-0.9, 2.4), (3.2, -2.2)];
+            pen.line(&tick.map(|(x, y)| Point { x: center.x + x, y: center.y + y }), &palette.accent, 1.6);
+        }
         Shape::Pulse => pen.dot(center, 2.2, &palette.muted),
     }
     Some(Sprite { canvas, half })
@@ -100,11 +105,11 @@ fn half_size(shape: Shape) -> (f64, f64) {
             let digits = if f64::from(records) > marks { words::short(u64::from(records)).len() as f64 } else { 0.0 };
             (8.0 + marks * 6.5 + digits * 3.6 + 7.0, 18.0)
         }
-        Shape::Speck(_) => (5.0, 5.0),
         Shape::Ask => (6.0, 6.0),
         Shape::Tick => (8.0, 8.0),
         Shape::Cross => (9.0, 9.0),
         Shape::Control => (7.0, 7.0),
+        Shape::Ballot => (9.0, 8.0),
         Shape::Pulse => (3.0, 3.0),
     }
 }

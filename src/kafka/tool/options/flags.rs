@@ -195,6 +195,19 @@ impl Given {
         }
     }
 
+    /// The text of the file that an option names. There are no files here: it is the input that follows `<<<`, as in a
+    /// shell where the file is `/dev/stdin`.
+    pub fn file(&self, name: &str, input: &[String]) -> Result<String, String> {
+        let path = self.required(name)?;
+        if input.is_empty() {
+            return Err(format!(
+                "found the file `{path}`, but there are no files here: give its text after it, as in --{name} /dev/stdin \
+                 <<< '{{...}}'"
+            ));
+        }
+        Ok(input.join("\n"))
+    }
+
     pub fn wrong(&self, reason: &str) -> String {
         self.usage.wrong(reason)
     }

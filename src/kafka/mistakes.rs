@@ -1,0 +1,103 @@
+//! Mistakes that can be planted in the rules, one in a run, to prove that the checks find them.
+//!
+//! With the cargo feature `planted-mistakes` there is a setting `planted.mistake`, so that a scenario file can hold it like
+//! any other. Without the feature there is no such setting, every question below is answered with a constant `false`, and
+//! nothing of it is left in the program.
+
+#[cfg(feature = "planted-mistakes")]
+use super::config::SettingValue;
+use super::config::{BrokerConfig, TopicConfig};
+
+macro_rules! mistakes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A rule that is broken.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mistake {
+            #[default]
+            None,
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Mistake {
+            /// Every mistake that can be planted.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            /// As scenario files and the command line write it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::None => "none",
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+mistakes! {
+    /// The high watermark waits for one follower, not for every replica in the ISR.
+    HighWatermarkWithoutIsr = "high-watermark-without-isr",
+    /// The high watermark is the log end.
+    HighWatermarkIsLogEnd = "high-watermark-is-log-end",
+    /// `min.insync.replicas` is not looked at.
+    MinIsrIgnored = "min-isr-ignored",
+    /// A leader does not look whether a follower's log has left its own.
+    DivergenceIgnored = "divergence-ignored",
+    /// A new follower cuts its log at its own high watermark (before KIP-101).
+    TruncationToHighWatermark = "truncation-to-high-watermark",
+    /// A follower takes in what a leader of an epoch before answers.
+    StaleAnswerApplied = "stale-answer-applied",
+    /// An election takes the first replica that is up, and the ISR for all of them.
+    LeaderOutsideIsr = "leader-outside-isr",
+    /// A leader shrinks the ISR by itself, and tells the controller afterwards.
+    IsrShrinkBeforeCommit = "isr-shrink-before-commit",
+    /// A follower joins the ISR by fetching, however far behind.
+    IsrExpansionWithoutCatchingUp = "isr-expansion-without-catching-up",
+    /// `acks=all` is answered like `acks=1`.
+    AcksAllAfterLocalAppend = "acks-all-after-local-append",
+    /// Consumers are served up to the log end.
+    FetchAboveHighWatermark = "fetch-above-high-watermark",
+    /// The coordinator acknowledges a commit once it is in its own log.
+    CommitBeforeReplication = "commit-before-replication",
+    /// Every member gets what the first one got.
+    PartitionAssignedTwice = "partition-assigned-twice",
+    /// The generation of a commit is not looked at.
+    GenerationNotChecked = "generation-not-checked",
+    /// A leader counts what it sends to a follower as received.
+    SentCountsAsReceived = "sent-counts-as-received",
+    /// The controller takes a proposed ISR whatever epochs it speaks of.
+    StaleAlterPartition = "stale-alter-partition",
+    /// A crashed broker stays eligible (before KIP-966).
+    UncleanShutdownForgotten = "unclean-shutdown-forgotten",
+    /// A fenced broker may join the ISR.
+    FencedReplicaJoins = "fenced-replica-joins",
+}
+
+#[cfg(feature = "planted-mistakes")]
+impl SettingValue for Mistake {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::None]).find(|mistake| mistake.name() == text)
+    }
+    fn show(&self) -> String {
+        self.name().into()
+    }
+}
+
+macro_rules! makes {
+    ($config:ident) => {
+        impl $config {
+            /// Whether this mistake was planted.
+            #[cfg(feature = "planted-mistakes")]
+            pub fn makes(&self, mistake: Mistake) -> bool {
+                self.mistake == mistake
+            }
+
+            /// Whether this mistake was planted: never.
+            #[cfg(not(feature = "planted-mistakes"))]
+            pub const fn makes(&self, _: Mistake) -> bool {
+                false
+            }
+        }
+    };
+}
+makes!(BrokerConfig);
+makes!(TopicConfig);

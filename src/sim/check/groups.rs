@@ -1,0 +1,177 @@
+//! Groups: one reader of a partition in a generation, and committed offsets that are there, stay, and only rise.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Verdict, Witness};
+use crate::kafka::group_log::{self, GroupRecord};
+use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, Offset, TopicPartition};
+use crate::kafka::log::Log;
+use crate::kafka::record::Batch;
+use crate::kafka::replica::Replica;
+use crate::sim::trace::Stamped;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct GroupChecks {
+    owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
+    /// The newest generation of each group, and when it began.
+    generations: BTreeMap<Name, (Generation, i64)>,
+    /// The last committed offset, and the generation that the coordinator took it in, where that is known.
+    commits: BTreeMap<(Name, TopicPartition), (Offset, Option<Generation>)>,
+    /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
+    read: Option<(TopicPartition, u32, Rc<Commits>)>,
+}
+
+/// What one batch commits: offsets and when the coordinator took them in.
+type Commits = BTreeMap<(Name, TopicPartition), (Offset, i64)>;
+
+impl GroupChecks {
+    #[expect(clippy::too_many_arguments, reason = "the fact's own fields")]
+    pub(super) fn assigned(
+        &mut self,
+        stamped: &Stamped,
+        group: &Name,
+        generation: Generation,
+        partitions: &[TopicPartition],
+        member: ClientId,
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        for partition in partitions {
+            let before = self.owners.insert((group.clone(), *partition), (generation, member));
+            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member) {
+                let what = format!(
+                    "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
+                    world.name(*partition)
+                );
+                verdict.report("OneReaderPerGeneration", stamped, what);
+            }
+        }
+    }
+
+    /// A group has come to a generation.
+    pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation) {
+        let began = stamped.at.timestamp_ms();
+        let known = self.generations.entry(group.clone()).or_insert((generation, began));
+        if known.0 != generation {
+            *known = (generation, began);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fact's own fields")]
+    pub(super) fn committed(
+        &mut self,
+        stamped: &Stamped,
+        broker: BrokerId,
+        group: &Name,
+        partition: TopicPartition,
+        offset: Offset,
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        // Where records went, a consumer may have been beyond what is left.
+        let forgiven = verdict.is_forgiven(partition);
+        let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
+        if let Some(end) = ends.max().filter(|end| offset > *end && !forgiven) {
+            let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));
+            verdict.report("CommitsWithinLog", stamped, what);
+        }
+        let key = (group.clone(), partition);
+        let Some(replica) = offsets_of(broker, group, world) else { return };
+        let taken_in = self.find(replica, &key, offset);
+        if taken_in.is_none() && !verdict.is_forgiven(replica.partition()) {
+            let what = format!(
+                "{group} has committed {offset} of {}, but no record below the high watermark {} of {} says so",
+                world.name(partition),
+                replica.high_watermark(),
+                world.name(replica.partition())
+            );
+            verdict.report("CommitIsReplicated", stamped, what);
+        }
+        // A commit that was taken in before the generation began is the one before's.
+        let known = self.generations.get(group).filter(|(_, began)| taken_in.is_some_and(|at| at > *began));
+        let generation = known.map(|(generation, _)| *generation);
+        let before = self.commits.insert(key, (offset, generation));
+        if let Some((fell_from, _)) = before
+            .filter(|(fell_from, of)| *fell_from > offset && generation.is_some() && *of == generation && !forgiven)
+        {
+            let what =
+                format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
+            verdict.report("CommitsNeverFall", stamped, what);
+        }
+    }
+
+    /// When the coordinator took in the commit of that offset, if a record below the high watermark has it. The newest
+    /// batches are read first.
+    fn find(&mut self, replica: &Replica, key: &(Name, TopicPartition), offset: Offset) -> Option<i64> {
+        let has = |commits: &Commits| commits.get(key).filter(|(of, _)| *of == offset).map(|(_, at)| *at);
+        let committed = replica.log().batches().rev().filter(|batch| batch.next_offset() <= replica.high_watermark());
+        for batch in committed {
+            let known = self.read.as_ref().filter(|(of, crc, _)| *of == replica.partition() && *crc == batch.crc);
+            let commits = match known {
+                Some((_, _, commits)) => commits.clone(),
+                None => {
+                    let commits = Rc::new(commits_in(batch));
+                    self.read = Some((replica.partition(), batch.crc, commits.clone()));
+                    commits
+                }
+            };
+            if let Some(at) = has(&commits) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// A coordinator takes over: what was committed is on its log.
+    pub(super) fn loaded(
+        &mut self,
+        stamped: &Stamped,
+        broker: BrokerId,
+        number: u32,
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        let led = world.led_offsets(broker);
+        let Some(replica) = led.into_iter().find(|replica| replica.partition().partition == number) else { return };
+        let Some(coordinator) = world.coordinator(broker) else { return };
+        if verdict.is_forgiven(replica.partition()) {
+            return;
+        }
+        let mine = self.commits.iter().filter(|((group, _), _)| coordinator.partition_of(group) == number);
+        let mut missing: BTreeMap<_, Offset> = mine.map(|(key, (offset, _))| (key, *offset)).collect();
+        for batch in replica.log().batches().rev() {
+            if missing.is_empty() {
+                return;
+            }
+            let commits = commits_in(batch);
+            missing.retain(|key, offset| commits.get(*key).is_none_or(|(of, _)| of != offset));
+        }
+        if let Some(((group, partition), offset)) = missing.first_key_value() {
+            let what = format!(
+                "broker-{broker} took over {}, where the commit of {offset} of {} by {group} is missing",
+                world.name(replica.partition()),
+                world.name(*partition)
+            );
+            verdict.report("CommittedOffsetsSurvive", stamped, what);
+        }
+    }
+}
+
+/// The partition of `__consumer_offsets` that a broker keeps a group in, if it leads it.
+fn offsets_of<'a>(broker: BrokerId, group: &Name, world: &'a impl Witness) -> Option<&'a Replica> {
+    let number = world.coordinator(broker)?.partition_of(group);
+    world.led_offsets(broker).into_iter().find(|replica| replica.partition().partition == number)
+}
+
+fn commits_in(batch: &Batch) -> Commits {
+    let records = group_log::records(batch).into_iter();
+    let commits = records.filter_map(|(_, record)| match record {
+        GroupRecord::Offset { group, partition, value: Some(value), .. } => {
+            let partition = TopicPartition::new(value.topic_id?, partition);
+            Some(((group, partition), (value.offset, value.commit_timestamp)))
+        }
+        _ => None,
+    });
+    commits.collect()
+}

@@ -1,0 +1,85 @@
+//! Proof that the checks can fail: each mistake, planted in an otherwise sound model, is found.
+//!
+//! Built with `--features planted-mistakes` only. `MISTAKE=name` tries one alone and says which seed found it.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use brokerscope::kafka::mistakes::Mistake;
+use brokerscope::sim::faults::Faults;
+use brokerscope::sim::trial;
+
+/// A mistake, within how many seeds from 1 on it must be found, and under which faults.
+const ALLOWED: &[(Mistake, u64, &str)] = &[
+    (Mistake::HighWatermarkWithoutIsr, 20, "all"),
+    (Mistake::HighWatermarkIsLogEnd, 20, "all"),
+    (Mistake::MinIsrIgnored, 40, "all"),
+    (Mistake::DivergenceIgnored, 100, "all"),
+    (Mistake::TruncationToHighWatermark, 100, "all"),
+    (Mistake::StaleAnswerApplied, 300, "all"),
+    (Mistake::LeaderOutsideIsr, 100, "all"),
+    (Mistake::IsrShrinkBeforeCommit, 200, "all"),
+    (Mistake::IsrExpansionWithoutCatchingUp, 40, "all"),
+    (Mistake::AcksAllAfterLocalAppend, 20, "all"),
+    (Mistake::FetchAboveHighWatermark, 20, "all"),
+    (Mistake::CommitBeforeReplication, 20, "all"),
+    (Mistake::PartitionAssignedTwice, 20, "all"),
+    (Mistake::GenerationNotChecked, 200, "all"),
+    (Mistake::SentCountsAsReceived, 20, "all"),
+    (Mistake::StaleAlterPartition, 300, "all"),
+    (Mistake::UncleanShutdownForgotten, 300, "all,wipe"),
+    (Mistake::FencedReplicaJoins, 200, "all"),
+];
+
+/// The first seed whose run fails, and how.
+fn find(mistake: Mistake, seeds: u64, faults: &str) -> Option<(u64, String)> {
+    let kinds = Faults::kinds_of(faults).expect("kinds of faults");
+    (1..=seeds).find_map(|seed| {
+        let mut scenario = trial::random(seed, &kinds);
+        scenario.cluster_config.push(("planted.mistake".into(), mistake.name().into()));
+        Some((seed, trial::run(&scenario).failure?.name))
+    })
+}
+
+#[test]
+fn every_mistake_is_found_within_its_seeds() {
+    let wanted = std::env::var("MISTAKE").ok();
+    let mut missed = Vec::new();
+    for (mistake, seeds, faults) in ALLOWED {
+        if wanted.as_deref().is_some_and(|wanted| wanted != mistake.name()) {
+            continue;
+        }
+        match find(*mistake, *seeds, faults) {
+            Some((seed, property)) => println!("{}: seed {seed}, {property}", mistake.name()),
+            None => missed.push(format!("{} in {seeds} seeds", mistake.name())),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:#?}");
+}
+
+#[test]
+fn the_table_names_every_mistake() {
+    for mistake in Mistake::ALL {
+        assert!(ALLOWED.iter().any(|(of, ..)| *of == mistake), "{}", mistake.name());
+    }
+    assert!(ALLOWED.len() >= 12);
+}
+
+#[test]
+fn no_seed_fails_without_a_mistake() {
+    for faults in ["all", "all,wipe"] {
+        assert_eq!(find(Mistake::None, 60, faults), None);
+    }
+}
+
+/// Where everything else is sound, the shortest run that fails is short, and fails when it is read back.
+#[test]
+fn the_shortest_run_is_short_and_still_fails() {
+    let mut scenario = trial::random(1, &Faults::kinds_of("all").expect("kinds of faults"));
+    scenario.cluster_config.push(("planted.mistake".into(), Mistake::HighWatermarkIsLogEnd.name().into()));
+    let failure = trial::run(&scenario).failure.expect("it is found at once");
+    let (shortest, why) = trial::shortest(&scenario, &failure);
+    assert_eq!(why.name, failure.name);
+    assert_eq!(trial::commands(&shortest).count(), 0, "it needs no fault\n{}", shortest.to_toml());
+    let again = brokerscope::sim::scenario::Scenario::parse(&shortest.to_toml()).expect("a scenario file");
+    assert_eq!(trial::run(&again).failure, Some(why));
+}
