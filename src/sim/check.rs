@@ -156,6 +156,7 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
+                Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
                 Fact::Appended { partition, base_offset, epoch, leader, .. } => {
                     let Some(broker) = broker else { continue };
                     logs::appended(stamped, (broker, *leader), *partition, *base_offset, *epoch, world, verdict);

@@ -67,6 +67,8 @@ pub(super) struct ZkMember {
     controller: ZkController,
     settled: bool,
     logs_read: bool,
+    /// This process has been registered: only then does it open its port.
+    open: bool,
     /// The transaction that created its znode.
     broker_epoch: Option<BrokerEpoch>,
     /// The newest controller that has spoken.
@@ -112,6 +114,7 @@ impl ZkMember {
             controller,
             settled: setup.settled.is_some(),
             logs_read: setup.settled.is_some(),
+            open: setup.settled.is_some(),
             broker_epoch: image.and_then(|image| Some(image.brokers.get(&id)?.epoch)),
             controller_epoch: setup.settled.as_ref().map_or(0, |settled| settled.reign.0),
             configs: image.map(|image| configs_by_path(image)).unwrap_or_default(),
@@ -288,6 +291,7 @@ impl Broker {
         self.lifecycle = Lifecycle::settled(self.id, &self.config, self.lifecycle.incarnation(), epoch);
         let Some(zk) = &mut self.zk else { return };
         zk.broker_epoch = Some(epoch);
+        zk.open = true;
         let list = |path: &str, watch| ZkOp::GetChildren { path: path.into(), watch };
         let ops = vec![list(paths::TOPIC_CONFIGS, false), list(paths::CONFIG_CHANGES, true)];
         zk.ask(now, ops, Read::ListConfigs, out);
@@ -372,7 +376,7 @@ impl Broker {
         ErrorCode::None
     }
 
-    /// A controller speaks. `None` where it is another request.
+    /// A controller speaks. A process that is not registered yet must not hear what was meant for the one before it.
     pub(super) fn on_push(
         &mut self,
         now: Instant,
@@ -381,6 +385,9 @@ impl Broker {
         request: Request,
         out: &mut Effects,
     ) {
+        if self.zk.as_ref().is_none_or(|zk| !zk.open) {
+            return out.close_connection(from);
+        }
         let response = match request {
             Request::LeaderAndIsr(request) => {
                 let error = self.check_push(request.header);

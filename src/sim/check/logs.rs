@@ -42,6 +42,12 @@ impl LogChecks {
         }
     }
 
+    /// ZooKeeper mode: the controller died before it saw a leader die, and the next one finds that broker alive again. It
+    /// leads on in the same epoch, from the high watermark that its disk has.
+    pub(super) fn controller_replaced(&mut self) {
+        self.high_watermarks.clear();
+    }
+
     pub(super) fn became_leader(
         &mut self,
         stamped: &Stamped,
