@@ -12,7 +12,7 @@ use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState, QuorumPhase};
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
-use crate::kafka::log::Log;
+use crate::kafka::log::{Log, Segment};
 use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord};
 use crate::kafka::record::Batch;
@@ -154,7 +154,6 @@ impl Reader {
             }
             self.seen.insert((id, partition), (now, cells.clone()));
         }
-        let files = footprints.files(id, partition, now);
         Strip {
             partition,
             label: world.names().partition(partition),
@@ -171,8 +170,10 @@ impl Reader {
             trouble: Trouble::None,
             moving: None,
             fallen,
-            flushed: files.map_or(0, |files| files.flushed),
-            segments: files.map(|files| files.segments.clone()).unwrap_or_default(),
+            flushed: log.map_or(0, Log::flushed),
+            segments: log
+                .map(|log| log.segments().iter().skip(1).map(Segment::base_offset).collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -307,7 +308,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
     }
     let kind = match message {
         _ if records > 0 => FlightKind::Records,
-        _ if is_ballot(api) => FlightKind::Ballot,
+        _ if is_ballot(api) => return (FlightKind::Ballot, ballot(message)),
         Message::Request { request, .. } => match request {
             Request::Fetch(_) => FlightKind::Ask,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
@@ -335,7 +336,17 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
 
 /// Whether a message belongs to an election of the quorum.
 fn is_ballot(api: &str) -> bool {
-    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch")
+    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch" | "ZabVote")
+}
+
+/// What a message of an election says.
+fn ballot(message: &Message) -> &'static str {
+    match message {
+        Message::Request { request: Request::Vote(vote), .. } if vote.pre_vote => "Vote (pre-vote)",
+        Message::Response { response: Response::Vote(vote), .. } if vote.vote_granted => "granted",
+        Message::Response { response: Response::Vote(_), .. } => "refused",
+        _ => message.api().name(),
+    }
 }
 
 /// The first error in a response.

@@ -423,6 +423,9 @@ fn copy(logs: &mut [Replica], leader: usize, follower: usize, batches: usize) {
                 return;
             }
         }
+    }
+}
+
 #[test]
 fn an_encrypted_answer_passes_through_the_process_and_a_plain_one_does_not() {
     let mut bench = Bench::new(LEADER);
