@@ -720,7 +720,7 @@ fn part(from: Instant, to: Instant, now: Instant) -> f32 {
 mod tests {
     use super::*;
     use crate::kafka::fact::Fact;
-    use crate::kafka::ids::{ControllerId, LeaderEpoch, ZooKeeperId};
+    use crate::kafka::ids::{ControllerId, ZooKeeperId};
     use crate::sim::scenario::Scenario;
     use crate::sim::trace::Stamped;
 
@@ -757,7 +757,7 @@ mod tests {
     #[test]
     fn records_that_were_cut_off_fall_with_the_marks_they_had() {
         let mut world = hello(4);
-        let partition = partition(&world, 1);
+        let partition = partition(&world, 2);
         let mut reader = Reader::default();
         let before = reader.stage(&world, &Footprints::default());
         let cells = strip(&before, 0, partition).cells.clone();
@@ -782,19 +782,6 @@ mod tests {
         assert_eq!(ailing(3), Ailing::default());
         assert_eq!(ailing(15), Ailing { under_replicated: 3, ..Ailing::default() });
         assert_eq!(ailing(29), Ailing::default());
-    }
-
-    #[test]
-    fn a_candidate_shows_its_votes_and_a_leader_shows_none() {
-        let world = hello(4);
-        let node = Node::Controller(ControllerId(102));
-        let (from, epoch) = (QuorumPhase::Prospective, LeaderEpoch(7));
-        let fact = Fact::QuorumState { from, to: QuorumPhase::Candidate, epoch, leader: None };
-        let stage = Reader::default().stage(&world, &noted(node, second(4), vec![fact]));
-        let [leader, candidate, _] = stage.cast.controllers.as_slice() else { panic!("three voters") };
-        assert_eq!((leader.active, leader.electing, leader.votes), (true, false, None));
-        assert_eq!((candidate.electing, candidate.votes), (true, Some((1, 2))));
-        assert_eq!(candidate.role, "candidate · epoch 7");
     }
 
     #[test]
