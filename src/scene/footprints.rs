@@ -1,5 +1,5 @@
 //! What facts leave on the stage that the world itself does not show: cells that were cut off and still fall, parts in
-//! an election and the votes in it, what of a log is on the disk, znodes, partitions that move.
+//! an election and the votes in it, znodes, partitions that move.
 //!
 //! Every answer is a function of the facts so far and of the moment asked for, so that the picture is right while
 //! paused, scrubbing and running backwards. Lists are bounded: of a long run the latest is kept.
@@ -49,10 +49,6 @@ impl<T> Past<T> {
     fn last(&self, now: Instant) -> Option<&T> {
         self.until(now).next().map(|(_, value)| value)
     }
-
-    fn newest(&self) -> Option<&T> {
-        self.0.last().map(|(_, _, value)| value)
-    }
 }
 
 /// A voter's part in the metadata quorum.
@@ -76,15 +72,6 @@ struct Ballot {
     candidate: ControllerId,
     pre_vote: bool,
     granted: bool,
-}
-
-/// What is known of one replica's files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Files {
-    /// Records before it are on the disk; from it on they are in the page cache alone.
-    pub flushed: Offset,
-    /// Where segments begin, the first one not counted.
-    pub segments: Vec<Offset>,
 }
 
 /// Records that a replica lost, on their way down.
@@ -139,7 +126,6 @@ pub struct Footprints {
     servers: BTreeMap<ZooKeeperId, Past<Server>>,
     znodes: BTreeMap<Name, Past<Option<Znode>>>,
     loading: Past<Loading>,
-    files: BTreeMap<(BrokerId, TopicPartition), Past<Files>>,
     moves: BTreeMap<TopicPartition, Past<Move>>,
     producer_ids: BTreeMap<ClientId, Past<(i64, i16)>>,
 }
@@ -167,29 +153,11 @@ impl Footprints {
             (Fact::Truncated { partition, from, to }, _) => {
                 let Some(broker) = broker else { return };
                 self.cut(stamped, broker, *partition, *to, *from);
-                self.write(stamped, broker, *partition, |files| files.end_at(*to));
             }
             (Fact::UnflushedLost { partition, from, to }, _) => {
                 let Some(broker) = broker else { return };
                 let (first, end) = ((*from).min(*to), (*from).max(*to));
                 self.cut(stamped, broker, *partition, first, end);
-                self.write(stamped, broker, *partition, |files| files.end_at(first));
-            }
-            (Fact::Flushed { partition, to, .. }, _) => {
-                let Some(broker) = broker else { return };
-                self.write(stamped, broker, *partition, |files| files.flushed = files.flushed.max(*to));
-            }
-            (Fact::LogRecovered { partition, log_end, .. }, _) => {
-                let Some(broker) = broker else { return };
-                self.write(stamped, broker, *partition, |files| files.flushed = *log_end);
-            }
-            (Fact::SegmentRolled { partition, base_offset }, _) => {
-                let Some(broker) = broker else { return };
-                self.write(stamped, broker, *partition, |files| files.segments.push(*base_offset));
-            }
-            (Fact::LogStartAdvanced { partition, to, .. }, _) => {
-                let Some(broker) = broker else { return };
-                self.write(stamped, broker, *partition, |files| files.segments.retain(|start| start > to));
             }
             (Fact::QuorumState { to, epoch, leader, .. }, Some(Node::Controller(id))) => {
                 let voter = Voter { phase: *to, epoch: *epoch, leader: *leader };
@@ -233,7 +201,6 @@ impl Footprints {
         self.voters.values_mut().for_each(|past| past.forget_after(id));
         self.servers.values_mut().for_each(|past| past.forget_after(id));
         self.znodes.values_mut().for_each(|past| past.forget_after(id));
-        self.files.values_mut().for_each(|past| past.forget_after(id));
         self.moves.values_mut().for_each(|past| past.forget_after(id));
         self.producer_ids.values_mut().for_each(|past| past.forget_after(id));
     }
@@ -280,11 +247,6 @@ impl Footprints {
         self.loading.last(now).copied()
     }
 
-    /// What is known of a replica's files; `None` where nothing was ever flushed or rolled.
-    pub fn files(&self, broker: BrokerId, partition: TopicPartition, now: Instant) -> Option<&Files> {
-        self.files.get(&(broker, partition))?.last(now)
-    }
-
     /// What a partition gains and loses while it moves.
     pub fn moving(&self, partition: TopicPartition, now: Instant) -> Option<&Move> {
         let last = self.moves.get(&partition)?.last(now)?;
@@ -300,13 +262,6 @@ impl Footprints {
         self.cut_off.push(stamped, CutOff { broker, partition, first, end });
     }
 
-    fn write(&mut self, stamped: &Stamped, broker: BrokerId, partition: TopicPartition, how: impl FnOnce(&mut Files)) {
-        let past = self.files.entry((broker, partition)).or_default();
-        let mut files = past.newest().cloned().unwrap_or_default();
-        how(&mut files);
-        past.push(stamped, files);
-    }
-
     fn znode(&mut self, stamped: &Stamped, path: &Name, version: Option<i32>, ephemeral: bool) {
         // One a partition, thousands of them: they tell nothing that the strips do not.
         if path.contains("/partitions/") {
@@ -317,13 +272,6 @@ impl Footprints {
         }
         let znode = version.map(|version| Znode { path: path.clone(), version, ephemeral });
         self.znodes.entry(path.clone()).or_default().push(stamped, znode);
-    }
-}
-
-impl Files {
-    fn end_at(&mut self, end: Offset) {
-        self.flushed = self.flushed.min(end);
-        self.segments.retain(|start| *start < end);
     }
 }
 
@@ -391,19 +339,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_flushed_is_known_for_every_moment_of_the_past() {
-        let node = Node::Broker(B2);
-        let footprints = told(vec![
-            (1, node, Fact::SegmentRolled { partition: ORDERS, base_offset: 10 }),
-            (2, node, Fact::Flushed { partition: ORDERS, from: 0, to: 10 }),
-            (3, node, Fact::SegmentRolled { partition: ORDERS, base_offset: 20 }),
-            (4, node, Fact::UnflushedLost { partition: ORDERS, from: 10, to: 25 }),
-        ]);
-        let files = |millis| footprints.files(B2, ORDERS, at(millis)).cloned();
-        assert_eq!(files(0), None);
-        assert_eq!(files(3), Some(Files { flushed: 10, segments: vec![10, 20] }));
-        assert_eq!(files(4), Some(Files { flushed: 10, segments: Vec::new() }));
-        assert_eq!(footprints.falling(B2, ORDERS, at(4))[0].end, 25);
+    fn what_was_in_the_page_cache_alone_falls_too() {
+        let fact = Fact::UnflushedLost { partition: ORDERS, from: 10, to: 25 };
+        let footprints = told(vec![(4, Node::Broker(B2), fact)]);
+        let falling = footprints.falling(B2, ORDERS, at(4))[0];
+        assert_eq!((falling.first, falling.end), (10, 25));
     }
 
     #[test]

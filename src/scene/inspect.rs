@@ -9,7 +9,6 @@ use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, Offset, TopicPartition, ZooKeeperId};
 use crate::kafka::log::Log;
 use crate::sim::world::World;
-use crate::time::Instant;
 
 /// Everything the inspector says about one thing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -387,7 +386,7 @@ fn partition(
     let mut sections = vec![Section::new("", rows)];
     let holder = on.and_then(Node::broker).or(state.leader);
     if let Some((id, log)) = holder.and_then(|id| Some((id, log_of(world, id, partition)?))) {
-        sections.push(files(footprints, world.now(), id, partition, log));
+        sections.push(files(id, log));
     }
     if let Some(log) = holder.and_then(|id| log_of(world, id, partition)) {
         let offset = offset.unwrap_or(log.end() - 1);
@@ -407,14 +406,12 @@ fn partition(
 }
 
 /// Where leader epochs and segments of one replica's log begin, and how much of it is on the disk.
-fn files(footprints: &Footprints, now: Instant, broker: BrokerId, partition: TopicPartition, log: &Log) -> Section {
+fn files(broker: BrokerId, log: &Log) -> Section {
     let epochs: Vec<String> =
         log.epochs().entries().iter().map(|(epoch, start)| format!("{epoch} from {start}")).collect();
-    let files = footprints.files(broker, partition, now);
-    let flushed = files.map_or(log.start(), |files| files.flushed.clamp(log.start(), log.end()));
-    let cached = (log.end() - flushed).unsigned_abs();
-    let mut starts = vec![log.start().to_string()];
-    starts.extend(files.into_iter().flat_map(|files| &files.segments).map(Offset::to_string));
+    let flushed = log.flushed();
+    let cached = (log.end() - flushed).max(0).unsigned_abs();
+    let starts: Vec<String> = log.segments().iter().map(|segment| segment.base_offset().to_string()).collect();
     let rows = vec![
         Row::new("Leader epochs", epochs.join(", ")),
         Row::new("Segments begin at", starts.join(", ")),

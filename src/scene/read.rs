@@ -12,7 +12,7 @@ use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState, QuorumPhase};
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
-use crate::kafka::log::Log;
+use crate::kafka::log::{Log, Segment};
 use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord};
 use crate::kafka::record::Batch;
@@ -154,7 +154,6 @@ impl Reader {
             }
             self.seen.insert((id, partition), (now, cells.clone()));
         }
-        let files = footprints.files(id, partition, now);
         Strip {
             partition,
             label: world.names().partition(partition),
@@ -171,8 +170,10 @@ impl Reader {
             trouble: Trouble::None,
             moving: None,
             fallen,
-            flushed: files.map_or(0, |files| files.flushed),
-            segments: files.map(|files| files.segments.clone()).unwrap_or_default(),
+            flushed: log.map_or(0, Log::flushed),
+            segments: log
+                .map(|log| log.segments().iter().skip(1).map(Segment::base_offset).collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -307,7 +308,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
     }
     let kind = match message {
         _ if records > 0 => FlightKind::Records,
-        _ if is_ballot(api) => FlightKind::Ballot,
+        _ if is_ballot(api) => return (FlightKind::Ballot, ballot(message)),
         Message::Request { request, .. } => match request {
             Request::Fetch(_) => FlightKind::Ask,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
@@ -335,7 +336,17 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
 
 /// Whether a message belongs to an election of the quorum.
 fn is_ballot(api: &str) -> bool {
-    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch")
+    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch" | "ZabVote")
+}
+
+/// What a message of an election says.
+fn ballot(message: &Message) -> &'static str {
+    match message {
+        Message::Request { request: Request::Vote(vote), .. } if vote.pre_vote => "Vote (pre-vote)",
+        Message::Response { response: Response::Vote(vote), .. } if vote.vote_granted => "granted",
+        Message::Response { response: Response::Vote(_), .. } => "refused",
+        _ => message.api().name(),
+    }
 }
 
 /// The first error in a response.
@@ -709,7 +720,7 @@ fn part(from: Instant, to: Instant, now: Instant) -> f32 {
 mod tests {
     use super::*;
     use crate::kafka::fact::Fact;
-    use crate::kafka::ids::{ControllerId, LeaderEpoch, ZooKeeperId};
+    use crate::kafka::ids::{ControllerId, ZooKeeperId};
     use crate::sim::scenario::Scenario;
     use crate::sim::trace::Stamped;
 
@@ -746,7 +757,7 @@ mod tests {
     #[test]
     fn records_that_were_cut_off_fall_with_the_marks_they_had() {
         let mut world = hello(4);
-        let partition = partition(&world, 1);
+        let partition = partition(&world, 2);
         let mut reader = Reader::default();
         let before = reader.stage(&world, &Footprints::default());
         let cells = strip(&before, 0, partition).cells.clone();
@@ -771,19 +782,6 @@ mod tests {
         assert_eq!(ailing(3), Ailing::default());
         assert_eq!(ailing(15), Ailing { under_replicated: 3, ..Ailing::default() });
         assert_eq!(ailing(29), Ailing::default());
-    }
-
-    #[test]
-    fn a_candidate_shows_its_votes_and_a_leader_shows_none() {
-        let world = hello(4);
-        let node = Node::Controller(ControllerId(102));
-        let (from, epoch) = (QuorumPhase::Prospective, LeaderEpoch(7));
-        let fact = Fact::QuorumState { from, to: QuorumPhase::Candidate, epoch, leader: None };
-        let stage = Reader::default().stage(&world, &noted(node, second(4), vec![fact]));
-        let [leader, candidate, _] = stage.cast.controllers.as_slice() else { panic!("three voters") };
-        assert_eq!((leader.active, leader.electing, leader.votes), (true, false, None));
-        assert_eq!((candidate.electing, candidate.votes), (true, Some((1, 2))));
-        assert_eq!(candidate.role, "candidate · epoch 7");
     }
 
     #[test]

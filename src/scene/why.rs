@@ -93,7 +93,7 @@ fn setting_of(stamped: &Stamped) -> Option<(&'static str, Option<Node>)> {
         Fact::ElrChanged { .. } => "min.insync.replicas",
         Fact::SnapshotTaken { .. } => "metadata.log.max.record.bytes.between.snapshots",
         Fact::SegmentRolled { .. } => "segment.bytes",
-        Fact::Flushed { .. } | Fact::UnflushedLost { .. } => "flush.messages",
+        Fact::UnflushedLost { .. } => "flush.messages",
         Fact::LogStartAdvanced { .. } => "retention.ms",
         Fact::SessionExpired { .. } => "zookeeper.session.timeout.ms",
         Fact::DuplicateBatch { .. } | Fact::SequenceRefused { .. } | Fact::ProducerIdAssigned { .. } => {
