@@ -258,7 +258,10 @@ impl Effects {
 
     /// How much longer the step takes.
     pub fn busy_for(&self) -> Duration {
-        let busy = self.effects.iter().map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
+        let busy = self
+            .effects
+            .iter()
+            .map(|effect| if let Effect::Busy(lasting) = effect { *lasting } else { Duration::ZERO });
         busy.fold(Duration::ZERO, |sum, lasting| sum + lasting)
     }
 

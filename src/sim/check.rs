@@ -267,11 +267,8 @@ impl Checks {
             return;
         }
         // A replica outside the ISR may lag and hold records of a lost leader; what counts is that the record is on some log.
-        let somewhere = world
-            .broker_ids()
-            .into_iter()
-            .filter_map(|id| world.log(id, partition))
-            .any(|log| holds(log, tip));
+        let somewhere =
+            world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).any(|log| holds(log, tip));
         if !somewhere {
             let what =
                 format!("{}: a truncation to {to} removed the last copy of a committed record", world.name(partition));

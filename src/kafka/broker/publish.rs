@@ -221,7 +221,9 @@ impl Broker {
             unclean_leader_election: self.config.unclean_leader_election,
             max_message_bytes: self.config.message_max_bytes,
             segment_bytes: self.config.log_segment_bytes,
-            retention: Duration::secs(self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000)),
+            retention: Duration::secs(
+                self.config.log_retention_hours.saturating_mul(3600).min(Duration::MAX.as_millis() / 1000),
+            ),
             retention_bytes: self.config.log_retention_bytes,
             ..TopicConfig::default()
         };

@@ -92,7 +92,11 @@ impl Storage {
 
 impl Files {
     /// Makes up for what the operating system's writer did since it last looked.
-    fn catch_up<'a>(&mut self, now: Instant, logs: impl Iterator<Item = (&'a TopicPartition, &'a mut Log)>) -> Vec<Fact> {
+    fn catch_up<'a>(
+        &mut self,
+        now: Instant,
+        logs: impl Iterator<Item = (&'a TopicPartition, &'a mut Log)>,
+    ) -> Vec<Fact> {
         let mut written = Vec::new();
         let next = self.last_write_back + WRITE_BACK_INTERVAL;
         for (partition, log) in logs.filter(|(_, log)| log.flushed() < log.end()) {
