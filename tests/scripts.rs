@@ -5,7 +5,7 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
-//! | `cluster brokers=3 KEY=VALUE …` | a cluster; also `controllers=`, `seed=`, and any broker setting |
+//! | `cluster brokers=3 KEY=VALUE …` | a cluster; also `controllers=`, `roles=`, `seed=`, and any broker setting |
 //! | `topic NAME partitions=1 replicas="3,1,2" KEY=VALUE …` | a topic it has from the beginning; a list for each partition |
 //! | `show KIND …` | the kinds of facts to print from here on (see [`kind`]), and the names of requests |
 //! | `advance 5s` | lets time pass |
@@ -72,9 +72,10 @@ impl goldenscript::Runner for Transcript {
                 let brokers = args.take_key("brokers").unwrap_or("3");
                 let controllers = args.take_key("controllers").unwrap_or("1");
                 let seed = args.take_key("seed").unwrap_or("1");
+                let roles = args.take_key("roles").unwrap_or("separate");
                 self.scenario = format!(
                     "format = 1\ntitle = \"script\"\nseed = {seed}\nduration = \"1h\"\n[network]\njitter = \"0ms\"\n\
-                     [cluster]\nbrokers = {brokers}\ncontrollers = {controllers}\nconfig = {{ {} }}\n",
+                     [cluster]\nbrokers = {brokers}\ncontrollers = {controllers}\nroles = \"{roles}\"\nconfig = {{ {} }}\n",
                     settings(&mut args)
                 );
                 Ok(String::new())

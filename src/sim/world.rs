@@ -10,6 +10,7 @@ mod commands;
 mod connections;
 mod disk;
 mod report;
+mod roles;
 mod setup;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -252,7 +253,9 @@ impl World {
             if let Fact::TopicCreated { topic, name, .. } = &stamped.fact {
                 self.names.add_topic(*topic, name.clone());
             }
-            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) = (&stamped.fact, stamped.node) {
+            if let (Fact::LogStartAdvanced { partition, .. }, Some(Node::Broker(broker))) =
+                (&stamped.fact, stamped.node)
+            {
                 let mut books = mem::take(&mut self.books);
                 books.retire(*partition, self.log(broker, *partition).into_iter().flat_map(Log::retired));
                 self.books = books;
@@ -414,6 +417,7 @@ impl World {
         if leaving || matches!(node, Node::Tool(_)) {
             self.slots.remove(&node);
         }
+        self.end_twin(node, state, dark, ended);
     }
 
     fn resume(&mut self, node: Node, cause: u64) {

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::fields::{Field, Fields, ScenarioError, line_of};
-use super::{At, Expect, Mode, Scenario, Step};
+use super::{At, Expect, Mode, Roles, Scenario, Step};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingError, TopicConfig};
 use crate::kafka::ids::BrokerId;
 use crate::kafka::workload::{Keys, Template, Values, Workload};
@@ -39,7 +39,7 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
     let format = top.need("format", "`format = 1`")?;
     format.integer(FORMAT..=FORMAT).map_err(|_| format.wrong("1, the only format there is"))?;
 
-    let cluster = top.table("cluster", "[cluster]", &["mode", "brokers", "controllers", "config"])?;
+    let cluster = top.table("cluster", "[cluster]", &["mode", "brokers", "controllers", "roles", "config"])?;
     let cluster_config = read_settings(
         cluster.and_then(|cluster| cluster.get("config")),
         "broker",
@@ -67,6 +67,7 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
         mode: or(cluster.and_then(|cluster| cluster.get("mode")), Mode::Kraft, mode)?,
         brokers: unplaced(brokers),
         controllers,
+        roles: or(cluster.and_then(|cluster| cluster.get("roles")), Roles::Separate, roles)?,
         cluster_config: cluster_config.0,
         network: network(top)?,
         topics: unplaced(topics),
@@ -118,6 +119,14 @@ fn mode(field: &Field) -> Result<Mode, ScenarioError> {
         "kraft" => Ok(Mode::Kraft),
         "zookeeper" => Err(field.wrong("\"kraft\": clusters with ZooKeeper are not available yet")),
         _ => Err(field.wrong("\"kraft\"")),
+    }
+}
+
+fn roles(field: &Field) -> Result<Roles, ScenarioError> {
+    match field.string()?.as_str() {
+        "separate" => Ok(Roles::Separate),
+        "combined" => Ok(Roles::Combined),
+        _ => Err(field.wrong("\"separate\" or \"combined\"")),
     }
 }
 
