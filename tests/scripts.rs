@@ -5,7 +5,7 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
-//! | `cluster brokers=3 KEY=VALUE …` | a cluster; also `mode=`, `controllers=`, `seed=`, and any broker setting |
+//! | `cluster brokers=3 KEY=VALUE …` | a cluster; also `mode=`, `controllers=`, `roles=`, `compat=`, `racks=`, `seed=`, and any broker setting |
 //! | `topic NAME partitions=1 replicas="3,1,2" KEY=VALUE …` | a topic it has from the beginning; a list for each partition |
 //! | `show KIND …` | the kinds of facts to print from here on (see [`kind`]), and the names of requests |
 //! | `advance 5s` | lets time pass |
@@ -78,10 +78,11 @@ impl goldenscript::Runner for Transcript {
                 let compat = args.take_key("compat").map(|name| format!("compat = \"{name}\"\n")).unwrap_or_default();
                 let controllers = args.take_key("controllers").unwrap_or("1");
                 let seed = args.take_key("seed").unwrap_or("1");
+                let roles = args.take_key("roles").unwrap_or("separate");
                 let mode = args.take_key("mode").unwrap_or("kraft");
                 self.scenario = format!(
                     "format = 1\ntitle = \"script\"\nseed = {seed}\nduration = \"1h\"\n[network]\njitter = \"0ms\"\n\
-                     [cluster]\nmode = \"{mode}\"\n{brokers}{compat}controllers = {controllers}\nconfig = {{ {} }}\n{}",
+                     [cluster]\nmode = \"{mode}\"\n{brokers}{compat}controllers = {controllers}\nroles = \"{roles}\"\nconfig = {{ {} }}\n{}",
                     settings(&mut args),
                     racks.concat()
                 );

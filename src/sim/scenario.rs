@@ -27,6 +27,8 @@ pub struct Scenario {
     pub truncation: TruncationRule,
     /// How many voters the metadata quorum has, or servers the ZooKeeper ensemble.
     pub controllers: u32,
+    /// Whether brokers and voters are processes of their own.
+    pub roles: Roles,
     /// Settings of every broker; valid for a [`crate::kafka::config::BrokerConfig`].
     pub cluster_config: Settings,
     pub network: NetworkSpec,
@@ -54,6 +56,26 @@ impl Mode {
         match self {
             Self::Kraft => "kraft",
             Self::ZooKeeper => "zookeeper",
+        }
+    }
+}
+
+/// `process.roles` of the cluster's processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Roles {
+    /// Each is a broker or a voter.
+    #[default]
+    Separate,
+    /// The first broker and the first voter are one process, and so on.
+    Combined,
+}
+
+impl Roles {
+    /// As scenario files write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Separate => "separate",
+            Self::Combined => "combined",
         }
     }
 }

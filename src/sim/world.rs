@@ -11,6 +11,7 @@ mod connections;
 mod disk;
 mod founding;
 mod report;
+mod roles;
 mod setup;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -431,6 +432,7 @@ impl World {
         if leaving || matches!(node, Node::Tool(_)) {
             self.slots.remove(&node);
         }
+        self.end_twin(node, state, dark, ended);
     }
 
     fn resume(&mut self, node: Node, cause: u64) {

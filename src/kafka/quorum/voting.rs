@@ -263,7 +263,108 @@ fn successor_backoff(place: usize, successors: usize, longest: Duration) -> Dura
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::config::BrokerConfig;
+    use super::super::super::ids::Voters;
+    use super::super::super::metadata::{MetadataBatch, MetadataRecord};
+    use super::super::ControllerDisk;
     use super::*;
+    use crate::rng::Rng;
+
+    /// Controller 101 of three, in epoch 5, whose log ends at 2 with a record of epoch 4.
+    fn quorum(role: Role) -> Quorum {
+        let voters: Voters = [101, 102, 103].map(ControllerId).into();
+        let mut disk = ControllerDisk { epoch: LeaderEpoch(5), ..ControllerDisk::default() };
+        let records = [MetadataRecord::NoOp, MetadataRecord::NoOp].into();
+        disk.log.append(MetadataBatch { base_offset: 0, epoch: LeaderEpoch(4), records });
+        let rng = Rng::new(1, 1);
+        Quorum { role, ..Quorum::new(ControllerId(101), voters, &BrokerConfig::default(), disk, rng) }
+    }
+
+    const LATER: Instant = Instant::from_micros(1_000_000);
+
+    fn unattached() -> Role {
+        Role::Unattached { until: LATER }
+    }
+
+    fn following(has_fetched: bool) -> Role {
+        Role::Follower { leader: ControllerId(103), until: LATER, has_fetched, snapshot: None }
+    }
+
+    fn standing(leader: Option<i32>) -> Election {
+        Election::new(ControllerId(101), leader.map(ControllerId), LATER)
+    }
+
+    fn ask(
+        quorum: &mut Quorum,
+        candidate: i32,
+        epoch: i32,
+        (last_epoch, last_offset): (i32, i64),
+        pre_vote: bool,
+    ) -> bool {
+        let (candidate, epoch, last_epoch) = (ControllerId(candidate), LeaderEpoch(epoch), LeaderEpoch(last_epoch));
+        let request = VoteRequest { candidate, epoch, last_epoch, last_offset, pre_vote };
+        quorum.on_vote(Instant::ZERO, &request, &mut Effects::default()).vote_granted
+    }
+
+    const SAME: (i32, i64) = (4, 2);
+
+    /// `KafkaRaftClientPreVoteTest` and `QuorumStateTest.testCanGrantVote…`.
+    #[test]
+    fn who_knows_a_leader_or_stands_itself_grants_no_vote_in_its_epoch() {
+        let resigned = Role::Resigned { until: LATER, successors: Vec::new(), unacked: BTreeSet::new() };
+        for (role, vote, pre_vote) in [
+            (unattached(), true, true),
+            (Role::Prospective(standing(None)), true, true),
+            (Role::Prospective(standing(Some(103))), false, true),
+            (Role::Candidate(standing(None)), false, true),
+            (resigned, false, true),
+            (following(false), false, true),
+            (following(true), false, false),
+        ] {
+            let phase = role.phase();
+            assert_eq!(ask(&mut quorum(role.clone()), 102, 5, SAME, false), vote, "vote, {phase:?}");
+            assert_eq!(ask(&mut quorum(role), 102, 5, SAME, true), pre_vote, "pre-vote, {phase:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_log_that_is_up_to_date_gets_a_vote() {
+        for (log, granted) in [((4, 1), false), ((3, 9), false), ((4, 2), true), ((4, 3), true), ((5, 1), true)] {
+            assert_eq!(ask(&mut quorum(unattached()), 102, 6, log, false), granted, "{log:?}");
+            assert_eq!(ask(&mut quorum(unattached()), 102, 6, log, true), granted, "{log:?}");
+        }
+    }
+
+    #[test]
+    fn a_vote_is_kept_for_the_epoch_and_a_pre_vote_is_not() {
+        let mut quorum = quorum(unattached());
+        assert!(ask(&mut quorum, 103, 5, SAME, true) && ask(&mut quorum, 102, 5, SAME, true));
+        assert!(ask(&mut quorum, 102, 5, SAME, false));
+        assert!(!ask(&mut quorum, 103, 5, SAME, false), "it has voted");
+        assert!(ask(&mut quorum, 102, 5, SAME, false), "the answer may have been lost");
+        assert!(ask(&mut quorum, 103, 6, SAME, false), "another epoch");
+        assert!(!ask(&mut quorum, 102, 5, SAME, false), "an epoch that is over");
+        let disk = quorum.into_disk();
+        assert_eq!((disk.epoch, disk.voted), (LeaderEpoch(6), Some(ControllerId(103))));
+    }
+
+    #[test]
+    fn a_candidate_goes_on_after_a_crash_as_one() {
+        let mut before = quorum(unattached());
+        before.stand(Instant::ZERO, &mut Effects::default());
+        let answer = |granted| VoteResponse {
+            error: ErrorCode::None,
+            leader: None,
+            epoch: LeaderEpoch(5),
+            vote_granted: granted,
+        };
+        before.on_voted(Instant::ZERO, ControllerId(102), &answer(true), &mut Effects::default());
+        assert_eq!((before.epoch(), before.voted()), (LeaderEpoch(6), Some(ControllerId(101))));
+        let mut after = Quorum { disk: before.into_disk(), ..quorum(unattached()) };
+        after.start(Instant::ZERO, &mut Effects::default());
+        assert!(matches!(after.role(), Role::Candidate(_)) && after.epoch() == LeaderEpoch(6));
+        assert!(!ask(&mut after, 103, 6, SAME, false), "it voted for itself");
+    }
 
     /// `KafkaRaftClientTest`: with `controller.quorum.election.backoff.max.ms=1000`.
     #[test]

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::fields::{Field, Fields, ScenarioError, line_of};
-use super::{At, Expect, Mode, Scenario, Step};
+use super::{At, Expect, Mode, Roles, Scenario, Step};
 use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingError, TopicConfig};
 use crate::kafka::ids::BrokerId;
@@ -40,7 +40,8 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
     let format = top.need("format", "`format = 1`")?;
     format.integer(FORMAT..=FORMAT).map_err(|_| format.wrong("1, the only format there is"))?;
 
-    let cluster = top.table("cluster", "[cluster]", &["mode", "brokers", "compat", "controllers", "config"])?;
+    const CLUSTER: &[&str] = &["mode", "brokers", "compat", "controllers", "roles", "config"];
+    let cluster = top.table("cluster", "[cluster]", CLUSTER)?;
     let cluster_config = read_settings(
         cluster.and_then(|cluster| cluster.get("config")),
         "broker",
@@ -72,6 +73,7 @@ pub fn scenario(text: &str) -> Result<Scenario, ScenarioError> {
             field.read(TruncationRule::of_compat, "\"pre-kip-101\" or \"pre-kip-279\"; without it today's rules hold")
         })?,
         controllers,
+        roles: or(cluster.and_then(|cluster| cluster.get("roles")), Roles::Separate, roles)?,
         cluster_config: cluster_config.0,
         network: network(top)?,
         topics: unplaced(topics),
@@ -123,6 +125,14 @@ fn mode(field: &Field) -> Result<Mode, ScenarioError> {
         "kraft" => Ok(Mode::Kraft),
         "zookeeper" => Ok(Mode::ZooKeeper),
         _ => Err(field.wrong("\"kraft\" or \"zookeeper\"")),
+    }
+}
+
+fn roles(field: &Field) -> Result<Roles, ScenarioError> {
+    match field.string()?.as_str() {
+        "separate" => Ok(Roles::Separate),
+        "combined" => Ok(Roles::Combined),
+        _ => Err(field.wrong("\"separate\" or \"combined\"")),
     }
 }
 

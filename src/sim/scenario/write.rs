@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{At, Scenario};
+use super::{At, Roles, Scenario};
 use crate::kafka::workload::{Keys, Values, Workload};
 use crate::sim::spec::{BrokerSpec, ConsumerSpec, ProducerSpec, TopicSpec};
 use crate::sim::units;
@@ -51,6 +51,9 @@ impl Scenario {
         }
         table.extend(self.truncation.compat().map(|compat| ("compat", compat.into())));
         table.push(("controllers", whole(u64::from(self.controllers))));
+        if self.roles == Roles::Combined {
+            table.push(("roles", self.roles.name().into()));
+        }
         table.extend(config(&self.cluster_config));
         table
     }

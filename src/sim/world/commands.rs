@@ -36,6 +36,14 @@ impl World {
     fn carry_out(&mut self, command: &Command) -> Result<Option<ClientId>, String> {
         self.check(command)?;
         let cause = self.note(None, 0, Fact::Command { text: command.to_string().as_str().into() });
+        let done = self.carry_out_one(command, cause)?;
+        if let Some(twin) = self.command_of_twin(command).filter(|twin| self.check(twin).is_ok()) {
+            self.carry_out_one(&twin, cause)?;
+        }
+        Ok(done)
+    }
+
+    fn carry_out_one(&mut self, command: &Command, cause: u64) -> Result<Option<ClientId>, String> {
         match command {
             Command::Kill { node, power } => self.kill(node, *power, cause)?,
             Command::Stop { node } => self.stop(node, cause)?,
@@ -168,7 +176,7 @@ impl World {
         }
     }
 
-    fn is_up(&self, node: Node) -> bool {
+    pub(super) fn is_up(&self, node: Node) -> bool {
         self.slots.get(&node).is_some_and(|slot| slot.is_up())
     }
 
@@ -220,7 +228,10 @@ impl World {
     }
 
     fn find_all(&self, names: &[NodeName]) -> Result<BTreeSet<Node>, String> {
-        names.iter().map(|name| self.find(name)).collect()
+        let nodes: BTreeSet<Node> = names.iter().map(|name| self.find(name)).collect::<Result<_, _>>()?;
+        // A host has one cable, whatever runs on it.
+        let twins: Vec<Node> = nodes.iter().filter_map(|node| self.twin(*node)).collect();
+        Ok(nodes.into_iter().chain(twins).collect())
     }
 
     fn after(&mut self, lasting: Option<Duration>, event: Event) {
@@ -239,7 +250,7 @@ impl World {
     }
 
     fn stop(&mut self, name: &NodeName, cause: u64) -> Result<(), String> {
-        let node = self.find(name)?;
+        let node = self.first_to_stop(self.find(name)?);
         if self.node_state(node) == Some(NodeState::Paused) {
             self.resume(node, cause);
         }
