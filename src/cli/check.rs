@@ -95,7 +95,10 @@ impl CheckArgs {
             Some((seed, failure)) => {
                 let scenario = self.scenario(seed, &mut read(text.as_deref()));
                 let at = units::show_instant(failure.at);
-                say(&format!("{speed}\nseed {seed} fails: {} at {at}; looking for the shortest run that does", failure.name));
+                say(&format!(
+                    "{speed}\nseed {seed} fails: {} at {at}; looking for the shortest run that does",
+                    failure.name
+                ));
                 let (shortest, why) = trial::shortest(&scenario, &failure);
                 Outcome {
                     stdout: format!("{}{}", heading(seed, &scenario, &shortest, &why), shortest.to_toml()),
@@ -189,7 +192,13 @@ fn heading(seed: u64, whole: &Scenario, shortest: &Scenario, why: &Failure) -> S
 
 fn speed(seeds: u64, took: Duration) -> String {
     let tenths = seeds as u128 * 10_000 / took.as_millis().max(1);
-    format!("{seeds} seeds in {}.{} s, {}.{} a second", took.as_secs(), took.subsec_millis() / 100, tenths / 10, tenths % 10)
+    format!(
+        "{seeds} seeds in {}.{} s, {}.{} a second",
+        took.as_secs(),
+        took.subsec_millis() / 100,
+        tenths / 10,
+        tenths % 10
+    )
 }
 
 /// Says something while the work goes on. Nobody there to hear it is no error.

@@ -187,11 +187,7 @@ impl Books {
     }
 
     /// The same, producer by producer.
-    fn found<'a>(
-        &self,
-        partition: TopicPartition,
-        logs: impl Iterator<Item = &'a Batch>,
-    ) -> BTreeMap<ClientId, Found> {
+    fn found<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> BTreeMap<ClientId, Found> {
         let mut present: BTreeMap<ClientId, RangeSet<u64>> = BTreeMap::new();
         for origin in logs.filter_map(|batch| batch.origin) {
             present.entry(origin.producer).or_default().insert(ordinals(&origin));

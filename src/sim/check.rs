@@ -26,9 +26,9 @@ mod quorum;
 
 use std::collections::BTreeSet;
 
-pub use self::ledger::Account;
 use self::groups::GroupChecks;
 use self::leaders::LeaderChecks;
+pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;

@@ -153,7 +153,10 @@ fn strike(
                 targets.iter().filter(|rest| **rest != node && (alone || **rest == other)).collect();
             let rest: Vec<NodeName> = rest.into_iter().cloned().collect();
             if !rest.is_empty() {
-                course.push((at, Command::Cut { one: vec![node], other: rest, one_way: rng.chance(1, 4), lasting: Some(lasting) }));
+                course.push((
+                    at,
+                    Command::Cut { one: vec![node], other: rest, one_way: rng.chance(1, 4), lasting: Some(lasting) },
+                ));
             }
         }
         FaultKind::Loss if node != other => {
@@ -210,7 +213,8 @@ mod tests {
             until: Instant::ZERO + Duration::secs(9),
             lasting: (Duration::millis(100), Duration::secs(5)),
         };
-        let nodes: Vec<NodeName> = ["broker-1", "broker-2", "producer-p"].iter().filter_map(|n| NodeName::parse(n)).collect();
+        let nodes: Vec<NodeName> =
+            ["broker-1", "broker-2", "producer-p"].iter().filter_map(|n| NodeName::parse(n)).collect();
         let course = |seed| faults.draw(&mut Rng::new(seed, 2), &nodes);
         assert_eq!(course(1), course(1));
         assert_ne!(course(1), course(2));

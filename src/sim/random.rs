@@ -112,8 +112,7 @@ fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
 }
 
 fn topic(text: &mut String, partitions: u64, factor: u64) {
-    let _ =
-        write!(text, "\n[[topic]]\nname = \"orders\"\npartitions = {partitions}\nreplication-factor = {factor}\n");
+    let _ = write!(text, "\n[[topic]]\nname = \"orders\"\npartitions = {partitions}\nreplication-factor = {factor}\n");
 }
 
 fn write_producer(text: &mut String, number: u64, rate: u64, writing: Duration, key: bool, config: &str) {

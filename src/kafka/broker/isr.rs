@@ -49,13 +49,10 @@ impl Broker {
         out: &mut Effects,
     ) {
         let image = self.observer.image();
-        let isr = self
-            .replicas
-            .get(&partition)
-            .and_then(|replica| {
-                let anybody = replica.config().makes(Mistake::FencedReplicaJoins);
-                replica.isr_with(follower, |id, state| anybody || is_isr_eligible(image, id, state))
-            });
+        let isr = self.replicas.get(&partition).and_then(|replica| {
+            let anybody = replica.config().makes(Mistake::FencedReplicaJoins);
+            replica.isr_with(follower, |id, state| anybody || is_isr_eligible(image, id, state))
+        });
         if let Some(isr) = isr {
             self.propose_isr(partition, isr, None, out);
             self.send_proposals(now, out);

@@ -92,9 +92,9 @@ impl GroupChecks {
         let known = self.generations.get(group).filter(|(_, began)| taken_in.is_some_and(|at| at > *began));
         let generation = known.map(|(generation, _)| *generation);
         let before = self.commits.insert(key, (offset, generation));
-        if let Some((fell_from, _)) = before.filter(|(fell_from, of)| {
-            *fell_from > offset && generation.is_some() && *of == generation && !forgiven
-        }) {
+        if let Some((fell_from, _)) = before
+            .filter(|(fell_from, of)| *fell_from > offset && generation.is_some() && *of == generation && !forgiven)
+        {
             let what =
                 format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
             verdict.report("CommitsNeverFall", stamped, what);
@@ -105,8 +105,7 @@ impl GroupChecks {
     /// batches are read first.
     fn find(&mut self, replica: &Replica, key: &(Name, TopicPartition), offset: Offset) -> Option<i64> {
         let has = |commits: &Commits| commits.get(key).filter(|(of, _)| *of == offset).map(|(_, at)| *at);
-        let committed =
-            replica.log().batches().rev().filter(|batch| batch.next_offset() <= replica.high_watermark());
+        let committed = replica.log().batches().rev().filter(|batch| batch.next_offset() <= replica.high_watermark());
         for batch in committed {
             let known = self.read.as_ref().filter(|(of, crc, _)| *of == replica.partition() && *crc == batch.crc);
             let commits = match known {

@@ -18,7 +18,14 @@ pub struct Account {
 
 impl Checks {
     /// Every promise that the books break. `fact` is the last one there was.
-    pub fn audit(&self, at: Instant, fact: u64, books: &Books, accounts: &[Account], old_rules: bool) -> Vec<Violation> {
+    pub fn audit(
+        &self,
+        at: Instant,
+        fact: u64,
+        books: &Books,
+        accounts: &[Account],
+        old_rules: bool,
+    ) -> Vec<Violation> {
         let mut broken = Vec::new();
         let mut report = |name, what| broken.push(Violation { name, at, what, fact });
         for (id, account) in books.producers() {

@@ -98,7 +98,9 @@ impl Search {
         while self.best.brokers.len() > 1 && self.try_change(|scenario| drop(scenario.brokers.pop())) {}
         self.try_change(|scenario| scenario.controllers = 1);
         for at in 0..self.best.topics.len() {
-            while self.best.topics[at].partitions > 1 && self.try_change(|scenario| scenario.topics[at].partitions -= 1) {}
+            while self.best.topics[at].partitions > 1 && self.try_change(|scenario| scenario.topics[at].partitions -= 1)
+            {
+            }
             while self.best.topics[at].replication_factor > 1
                 && self.try_change(|scenario| scenario.topics[at].replication_factor -= 1)
             {}

@@ -70,7 +70,8 @@ impl Tally {
         self.failed += total.failed;
         self.pending += total.sent.saturating_sub(total.acked + total.failed);
         for account in world.accounts() {
-            let acks = world.producers().find(|(id, ..)| *id == account.producer).map(|(_, _, spec, _)| spec.config.acks);
+            let acks =
+                world.producers().find(|(id, ..)| *id == account.producer).map(|(_, _, spec, _)| spec.config.acks);
             let promise = match acks {
                 Some(Acks::None) => Promise::Nobody,
                 Some(Acks::Leader) => Promise::Leader,
@@ -116,11 +117,7 @@ impl fmt::Display for Tally {
             self.fenced, self.isr_changes, self.truncations, self.rebalances
         )?;
         let acked: u64 = self.by_promise.values().map(|(acked, _)| acked).sum();
-        writeln!(
-            f,
-            "records     sent {}, acked {acked}, failed {}, pending {}",
-            self.sent, self.failed, self.pending
-        )?;
+        writeln!(f, "records     sent {}, acked {acked}, failed {}, pending {}", self.sent, self.failed, self.pending)?;
         for (promise, (acked, lost)) in &self.by_promise {
             let name = match promise {
                 Promise::Kept => "acks=all",

@@ -111,7 +111,11 @@ impl World {
             for (producer, found) in self.books.account(partition, logs, leading) {
                 accounts.push(Account {
                     producer,
-                    name: format!("{} in {}", self.names.node(Node::Producer(producer)), self.names.partition(partition)),
+                    name: format!(
+                        "{} in {}",
+                        self.names.node(Node::Producer(producer)),
+                        self.names.partition(partition)
+                    ),
                     partition,
                     found,
                     waits_for_all: self.waits_for_all(producer),
