@@ -94,11 +94,16 @@ impl CheckArgs {
             },
             Some((seed, failure)) => {
                 let scenario = self.scenario(seed, &mut read(text.as_deref()));
+                let at = units::show_instant(failure.at);
+                say(&format!(
+                    "{speed}\nseed {seed} fails: {} at {at}; looking for the shortest run that does",
+                    failure.name
+                ));
                 let (shortest, why) = trial::shortest(&scenario, &failure);
                 Outcome {
                     stdout: format!("{}{}", heading(seed, &scenario, &shortest, &why), shortest.to_toml()),
-                    stderr: format!("{speed}\nseed {seed} fails: {} at {}\n", why.name, units::show_instant(why.at)),
                     status: 1,
+                    ..Outcome::default()
                 }
             }
         }
@@ -196,6 +201,11 @@ fn speed(seeds: u64, took: Duration) -> String {
     )
 }
 
+/// Says something while the work goes on. Nobody there to hear it is no error.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "this measures the program, and is never built for a browser")]
 fn now() -> Instant {
     Instant::now()
@@ -221,11 +231,11 @@ impl Progress {
         }
         self.said = now();
         let line = format!("{done} of {} seeds, {}", self.seeds, speed(done, now() - self.began));
-        let _ = if self.on_terminal {
-            write!(std::io::stderr(), "\r{line}  ")
+        if self.on_terminal {
+            let _ = write!(std::io::stderr(), "\r{line}  ");
         } else {
-            writeln!(std::io::stderr(), "{line}")
-        };
+            say(&line);
+        }
     }
 
     fn end(&self) {

@@ -33,9 +33,9 @@ use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{BrokerId, ClientId, ControllerId, LeaderEpoch, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
-use crate::kafka::metadata::MetadataImage;
+use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
 use crate::kafka::quorum::Quorum;
 use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::replica::Replica;
@@ -72,8 +72,8 @@ pub trait Witness {
     fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
     /// The cluster as a controller that runs has it.
     fn image_of(&self, controller: Node) -> Option<&MetadataImage>;
-    /// The ISR of a partition as the active controller has it, if it holds this broker for the leader in this epoch.
-    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]>;
+    /// A partition as the active controller has it.
+    fn registration(&self, partition: TopicPartition) -> Option<&PartitionRegistration>;
     /// The group coordinator of a broker that runs.
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator>;
     /// The replicas that a running broker leads of `__consumer_offsets`.

@@ -25,12 +25,10 @@ use crate::kafka::controller::Controller;
 use crate::kafka::coordinator::GroupCoordinator;
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
 use crate::kafka::fact::{Fact, NodeState};
-use crate::kafka::ids::{
-    BrokerId, ClientId, ControllerId, LeaderEpoch, Name, Node, OFFSETS_TOPIC, TopicPartition, ZooKeeperId,
-};
+use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Name, Node, OFFSETS_TOPIC, TopicPartition, ZooKeeperId};
 use crate::kafka::log::Log;
 use crate::kafka::message::Message;
-use crate::kafka::metadata::MetadataImage;
+use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
 use crate::kafka::producer::Producer;
 use crate::kafka::quorum::log::MetadataLog;
 use crate::kafka::quorum::{ControllerDisk, Quorum};
@@ -721,16 +719,14 @@ impl Witness for World {
         }
     }
 
-    fn isr_of(&self, partition: TopicPartition, leader: BrokerId, epoch: LeaderEpoch) -> Option<&[BrokerId]> {
+    fn registration(&self, partition: TopicPartition) -> Option<&PartitionRegistration> {
         // Controllers come first in the order of nodes.
         let controllers = self.slots.range(..Node::Broker(BrokerId(i32::MIN)));
         let active = controllers.filter_map(|(_, slot)| match &slot.machine {
             Machine::Controller(controller) if controller.is_active() => Some(controller),
             _ => None,
         });
-        let newest = active.max_by_key(|controller| controller.quorum().epoch())?;
-        let state = newest.image().partition(partition)?;
-        (state.leader == Some(leader) && state.leader_epoch == epoch).then_some(&*state.isr)
+        active.max_by_key(|controller| controller.quorum().epoch())?.image().partition(partition)
     }
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {

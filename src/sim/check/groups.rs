@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Verdict, Witness};
 use crate::kafka::group_log::{self, GroupRecord};
-use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::record::Batch;
 use crate::kafka::replica::Replica;
@@ -16,8 +16,8 @@ pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
-    /// The last committed offset, and the generation that the coordinator took it in, where that is known.
-    commits: BTreeMap<(Name, TopicPartition), (Offset, Option<Generation>)>,
+    /// The last committed offset, the generation that the coordinator took it in, where that is known, and when.
+    commits: BTreeMap<(Name, TopicPartition), (Offset, Option<Generation>, Option<i64>)>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
@@ -39,7 +39,9 @@ impl GroupChecks {
     ) {
         for partition in partitions {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
-            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member) {
+            // A coordinator whose log is gone counts generations from the beginning.
+            let lost = || verdict.forgiven.iter().any(|of| world.name(*of).starts_with(OFFSETS_TOPIC));
+            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member && !lost()) {
                 let what = format!(
                     "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
                     world.name(*partition)
@@ -79,6 +81,8 @@ impl GroupChecks {
         let key = (group.clone(), partition);
         let Some(replica) = offsets_of(broker, group, world) else { return };
         let taken_in = self.find(replica, &key, offset);
+        // A coordinator whose log is gone counts generations from the beginning, and knows no offsets.
+        let forgiven = forgiven || verdict.is_forgiven(replica.partition());
         if taken_in.is_none() && !verdict.is_forgiven(replica.partition()) {
             let what = format!(
                 "{group} has committed {offset} of {}, but no record below the high watermark {} of {} says so",
@@ -88,12 +92,17 @@ impl GroupChecks {
             );
             verdict.report("CommitIsReplicated", stamped, what);
         }
+        // A coordinator that takes over says once more what was committed before.
+        let newest = self.commits.get(&key).and_then(|(_, _, at)| *at);
+        if newest.zip(taken_in).is_some_and(|(newest, at)| at <= newest) {
+            return;
+        }
         // A commit that was taken in before the generation began is the one before's.
         let known = self.generations.get(group).filter(|(_, began)| taken_in.is_some_and(|at| at > *began));
         let generation = known.map(|(generation, _)| *generation);
-        let before = self.commits.insert(key, (offset, generation));
-        if let Some((fell_from, _)) = before
-            .filter(|(fell_from, of)| *fell_from > offset && generation.is_some() && *of == generation && !forgiven)
+        let before = self.commits.insert(key, (offset, generation, taken_in));
+        if let Some((fell_from, ..)) = before
+            .filter(|(fell_from, of, _)| *fell_from > offset && generation.is_some() && *of == generation && !forgiven)
         {
             let what =
                 format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
@@ -139,7 +148,7 @@ impl GroupChecks {
             return;
         }
         let mine = self.commits.iter().filter(|((group, _), _)| coordinator.partition_of(group) == number);
-        let mut missing: BTreeMap<_, Offset> = mine.map(|(key, (offset, _))| (key, *offset)).collect();
+        let mut missing: BTreeMap<_, Offset> = mine.map(|(key, (offset, ..))| (key, *offset)).collect();
         for batch in replica.log().batches().rev() {
             if missing.is_empty() {
                 return;

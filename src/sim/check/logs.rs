@@ -119,7 +119,9 @@ impl LogChecks {
             verdict.report("NoCommitBelowMinIsr", stamped, what);
         }
         // A leader may think the ISR larger than it is, never smaller.
-        let known = world.isr_of(partition, broker, leader.leader_epoch()).unwrap_or_default();
+        let known = world.registration(partition);
+        let known = known.filter(|known| known.leader == Some(broker) && known.leader_epoch == leader.leader_epoch());
+        let known = known.map(|known| &*known.isr).unwrap_or_default();
         let mut isr: BTreeSet<&BrokerId> = leadership.isr().iter().chain(known).collect();
         isr.remove(&broker);
         for id in isr {
@@ -219,10 +221,9 @@ impl LogChecks {
         let Some(tip) = self.committed.get(&partition).copied().filter(|tip| to < tip.next_offset) else { return };
         let hurt = self.hurt.entry(partition).or_default();
         hurt.insert(broker);
-        let replicas = world.broker_ids().into_iter().filter_map(|id| world.replica(id, partition));
-        let leader = replicas.filter(|replica| replica.is_leader()).max_by_key(|replica| replica.leader_epoch());
-        let min_isr = leader.map_or(1, |replica| replica.effective_min_isr());
-        let alone = leader.and_then(|replica| replica.leadership()).is_none_or(|led| led.isr().len() <= 1);
+        let min_isr = world.broker_ids().into_iter().find_map(|id| world.replica(id, partition));
+        let min_isr = min_isr.map_or(1, |replica| replica.effective_min_isr());
+        let alone = world.registration(partition).is_none_or(|known| known.isr.len() <= 1);
         let sound = copies(partition, tip, world).into_iter().any(|id| !hurt.contains(&id));
         if alone || !sound || hurt.len() as u64 >= u64::from(min_isr) {
             self.forgive(partition, verdict);
