@@ -168,12 +168,13 @@ fn strike(
             course.push((at, Command::Link { a: node.clone(), b: other.clone(), change }));
             course.push((over, Command::Heal { link: Some((node, other)) }));
         }
-        FaultKind::Loss => {}
-        FaultKind::Wipe => {
+        // A client has no disk.
+        FaultKind::Wipe if !node.is_client() => {
             let wiped = at + Duration::millis(1);
             course.extend([(at, Command::Kill { node: node.clone(), power: false }), (wiped, Command::Wipe { node })]);
             course.push((over.max(wiped + Duration::millis(1)), start));
         }
+        FaultKind::Loss | FaultKind::Wipe => {}
     }
 }
 
