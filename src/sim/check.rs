@@ -133,7 +133,7 @@ impl Checks {
                 Fact::Command { text } => self.leaders.command(text),
                 Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
                     if *unclean {
-                        self.logs.forgive(*partition, verdict);
+                        self.logs.elected_uncleanly(*partition, *epoch, verdict);
                     }
                     self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
                     self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
@@ -162,9 +162,9 @@ impl Checks {
                     logs::appended(stamped, (broker, *leader), *partition, *base_offset, *epoch, world, verdict);
                 }
                 Fact::Truncated { partition, to, .. } => self.logs.truncated(stamped, *partition, *to, world, verdict),
-                Fact::UnflushedLost { partition, to, .. } => {
+                Fact::UnflushedLost { partition, from, .. } => {
                     let Some(broker) = broker else { continue };
-                    self.logs.unflushed_lost(broker, *partition, *to, world, verdict);
+                    self.logs.unflushed_lost(broker, *partition, *from, world, verdict);
                 }
                 Fact::LogStartAdvanced { partition, .. } => self.logs.forgive(*partition, verdict),
                 Fact::BatchAcked { partition, origin, base_offset, .. } => {
