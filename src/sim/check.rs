@@ -24,7 +24,7 @@ mod ledger;
 mod logs;
 mod quorum;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::groups::GroupChecks;
 use self::leaders::LeaderChecks;
@@ -91,8 +91,10 @@ pub struct Checks {
     logs: LogChecks,
     groups: GroupChecks,
     quorum: QuorumChecks,
-    /// Producers that were given an id, by which leaders recognise what they have already.
-    idempotent: BTreeSet<ClientId>,
+    /// Producers that were given an id, by which leaders recognise what they have already, and whether they stayed in its
+    /// first epoch. Whoever has to begin another one, as a leader that stopped cleanly remembers one batch only, sends
+    /// again what is there, and nothing is promised: sequences start anew.
+    idempotent: BTreeMap<ClientId, bool>,
     verdict: Verdict,
 }
 
@@ -171,7 +173,10 @@ impl Checks {
                     let committed = self.logs.committed_up_to(*partition);
                     clients::acked(stamped, *partition, origin, *base_offset, committed, world, verdict);
                 }
-                Fact::ProducerIdAssigned { .. } => self.idempotent.extend(stamped.node.and_then(Node::client)),
+                Fact::ProducerIdAssigned { producer_epoch, .. } => {
+                    let Some(client) = stamped.node.and_then(Node::client) else { continue };
+                    self.idempotent.entry(client).and_modify(|same| *same &= *producer_epoch == 0).or_insert(true);
+                }
                 Fact::Fetched { partition, base_offset, count } => {
                     let committed = self.logs.committed_up_to(*partition);
                     clients::fetched(stamped, *partition, *base_offset, *count, committed, world, verdict);
