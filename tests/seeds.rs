@@ -24,11 +24,12 @@ const HEALED_AT: u64 = 40_000;
 const QUIET_AT: u64 = 130_000;
 
 /// With `acks=all`, `min.insync.replicas=2`, replication factor 3 and clean elections no crash, freeze or cut costs an
-/// acknowledged record, and what was healed works again: the ISR is full, and the group has read everything.
+/// acknowledged record, and what was healed works again: the ISR is full, and the group has read everything. (Power that
+/// fails on as many machines as are asked to have a record may; what is promised then, the other tests' checks know.)
 #[test]
 fn a_cluster_that_was_hurt_and_healed_has_lost_nothing_and_serves_everyone() {
     for_each_seed(1..=400, |seed| {
-        let text = trouble(seed, "all");
+        let text = trouble(seed, "all", "all,-power");
         let mut world = world(&text);
         world.run_until(millis(QUIET_AT));
         let report = world.report();
@@ -43,7 +44,7 @@ fn a_cluster_that_was_hurt_and_healed_has_lost_nothing_and_serves_everyone() {
 fn the_model_keeps_its_promises_with_any_acks() {
     for_each_seed(1001..=1150, |seed| {
         let acks = if seed % 2 == 0 { "1" } else { "0" };
-        let text = trouble(seed, acks);
+        let text = trouble(seed, acks, "all");
         let mut world = world(&text);
         world.run_until(millis(QUIET_AT));
         let report = world.report();
@@ -75,7 +76,7 @@ fn a_rolling_restart_fails_no_record_and_loses_none() {
 #[test]
 fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
     for_each_seed(3001..=3030, |seed| {
-        let text = trouble(seed, "all");
+        let text = trouble(seed, "all", "all");
         let hash = |text: &str| {
             let mut world = world(text);
             world.run_until(millis(HEALED_AT));
@@ -91,7 +92,7 @@ fn the_same_seed_gives_the_same_facts_and_another_seed_others() {
 #[test]
 fn a_seek_leads_to_the_world_of_an_uninterrupted_run() {
     for_each_seed(4001..=4020, |seed| {
-        let text = trouble(seed, "all");
+        let text = trouble(seed, "all", "all");
         let mut history = History::new(&scenario(&text));
         history.seek(millis(30_000));
         let mut rng = Rng::new(seed, 77);
@@ -110,7 +111,7 @@ fn a_run_with_commands_can_be_replayed_and_written_down() {
     for_each_seed(5001..=5080, |seed| {
         let text = cluster(seed, "all");
         let mut history = History::new(&scenario(&text));
-        for (at, command) in faults(seed) {
+        for (at, command) in faults(seed, "all") {
             history.seek(at);
             // What cannot be done at this moment is refused, and is no part of the run.
             let _ = history.command(&command);
@@ -135,23 +136,23 @@ fn cluster(seed: u64, acks: &'static str) -> String {
 }
 
 /// The cluster, its faults, and how they are put right.
-fn trouble(seed: u64, acks: &'static str) -> String {
+fn trouble(seed: u64, acks: &'static str, kinds: &str) -> String {
     let mut text = cluster(seed, acks);
     let healed = millis(HEALED_AT);
     let repairs = Faults::repairs(healed, &safe_targets());
     // A broker that was told to stop could not before the controller was back.
     let again = repairs.iter().filter(|(_, command)| matches!(command, Command::Start { .. }));
     let again = again.map(|(at, command)| (*at + Duration::secs(19), command.clone())).collect();
-    for (at, command) in [faults(seed), repairs, again].concat() {
+    for (at, command) in [faults(seed, kinds), repairs, again].concat() {
         step(&mut text, at.as_micros() / 1000, &command.to_string());
     }
     text
 }
 
 /// Crashes, freezes, slowness, cuts and lossy links at random moments, in the order of their times.
-fn faults(seed: u64) -> Vec<(Instant, Command)> {
+fn faults(seed: u64, kinds: &str) -> Vec<(Instant, Command)> {
     let faults = Faults {
-        kinds: Faults::kinds_of("all").expect("kinds of faults"),
+        kinds: Faults::kinds_of(kinds).expect("kinds of faults"),
         count: (3, 14),
         from: millis(CALM_UNTIL),
         until: millis(HEALED_AT),

@@ -24,7 +24,7 @@ mod ledger;
 mod logs;
 mod quorum;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::groups::GroupChecks;
 use self::leaders::LeaderChecks;
@@ -91,8 +91,10 @@ pub struct Checks {
     logs: LogChecks,
     groups: GroupChecks,
     quorum: QuorumChecks,
-    /// Producers that were given an id, by which leaders recognise what they have already.
-    idempotent: BTreeSet<ClientId>,
+    /// Producers that were given an id, by which leaders recognise what they have already, and whether they stayed in its
+    /// first epoch. Whoever has to begin another one, as a leader that stopped cleanly remembers one batch only, sends
+    /// again what is there, and nothing is promised: sequences start anew.
+    idempotent: BTreeMap<ClientId, bool>,
     verdict: Verdict,
 }
 
@@ -133,7 +135,7 @@ impl Checks {
                 Fact::Command { text } => self.leaders.command(text),
                 Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
                     if *unclean {
-                        self.logs.forgive(*partition, verdict);
+                        self.logs.elected_uncleanly(*partition, *epoch, verdict);
                     }
                     self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
                     self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
@@ -162,16 +164,19 @@ impl Checks {
                     logs::appended(stamped, (broker, *leader), *partition, *base_offset, *epoch, world, verdict);
                 }
                 Fact::Truncated { partition, to, .. } => self.logs.truncated(stamped, *partition, *to, world, verdict),
-                Fact::UnflushedLost { partition, to, .. } => {
+                Fact::UnflushedLost { partition, from, .. } => {
                     let Some(broker) = broker else { continue };
-                    self.logs.unflushed_lost(broker, *partition, *to, world, verdict);
+                    self.logs.unflushed_lost(broker, *partition, *from, world, verdict);
                 }
                 Fact::LogStartAdvanced { partition, .. } => self.logs.forgive(*partition, verdict),
                 Fact::BatchAcked { partition, origin, base_offset, .. } => {
                     let committed = self.logs.committed_up_to(*partition);
                     clients::acked(stamped, *partition, origin, *base_offset, committed, world, verdict);
                 }
-                Fact::ProducerIdAssigned { .. } => self.idempotent.extend(stamped.node.and_then(Node::client)),
+                Fact::ProducerIdAssigned { producer_epoch, .. } => {
+                    let Some(client) = stamped.node.and_then(Node::client) else { continue };
+                    self.idempotent.entry(client).and_modify(|same| *same &= *producer_epoch == 0).or_insert(true);
+                }
                 Fact::Fetched { partition, base_offset, count } => {
                     let committed = self.logs.committed_up_to(*partition);
                     clients::fetched(stamped, *partition, *base_offset, *count, committed, world, verdict);

@@ -13,6 +13,8 @@ pub(super) struct LogChecks {
     committed: BTreeMap<TopicPartition, Tip>,
     /// Machines that lost committed records with their power, until they are in the ISR again.
     hurt: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
+    /// The epoch of the last unclean election. A leader before it that has not heard of it goes on committing for nothing.
+    unclean: BTreeMap<TopicPartition, LeaderEpoch>,
 }
 
 /// The last committed batch of a partition. As every replica's log is one history, it stands for all before it.
@@ -33,6 +35,12 @@ impl LogChecks {
     pub(super) fn forgive(&mut self, partition: TopicPartition, verdict: &mut Verdict) {
         verdict.forgiven.insert(partition);
         self.committed.remove(&partition);
+    }
+
+    /// The new leader's log is the partition's, whatever is on others.
+    pub(super) fn elected_uncleanly(&mut self, partition: TopicPartition, epoch: LeaderEpoch, verdict: &mut Verdict) {
+        self.unclean.insert(partition, epoch);
+        self.forgive(partition, verdict);
     }
 
     /// In the ISR again, a machine has what it had lost.
@@ -106,6 +114,9 @@ impl LogChecks {
     ) {
         let Some(leader) = world.replica(broker, partition) else { return };
         let Some(leadership) = leader.leadership() else { return };
+        if self.unclean.get(&partition).is_some_and(|epoch| leader.leader_epoch() < *epoch) {
+            return;
+        }
         let high_watermark = leader.high_watermark();
         let Some(tip) = tip_at(leader.log(), high_watermark) else { return };
         let old_rules = world.has_old_rules();
@@ -214,11 +225,11 @@ impl LogChecks {
         &mut self,
         broker: BrokerId,
         partition: TopicPartition,
-        to: Offset,
+        from: Offset,
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
-        let Some(tip) = self.committed.get(&partition).copied().filter(|tip| to < tip.next_offset) else { return };
+        let Some(tip) = self.committed.get(&partition).copied().filter(|tip| from < tip.next_offset) else { return };
         let hurt = self.hurt.entry(partition).or_default();
         hurt.insert(broker);
         let min_isr = world.broker_ids().into_iter().find_map(|id| world.replica(id, partition));
