@@ -156,6 +156,7 @@ fn faults(seed: u64) -> Vec<(Instant, Command)> {
         from: millis(CALM_UNTIL),
         until: millis(HEALED_AT),
         lasting: (Duration::millis(100), Duration::secs(15)),
+        topics: Vec::new(),
     };
     faults.draw(&mut Rng::new(seed, FAULT_STREAM), &safe_targets())
 }

@@ -292,7 +292,9 @@ impl Broker {
             Request::DescribeConfigs(describe) => self.on_describe_configs(from, correlation_id, &describe, out),
             Request::InitProducerId(_) => self.on_init_producer_id(now, from, correlation_id, out),
             Request::FindCoordinator(find) => self.on_find_coordinator(now, from, correlation_id, &find, out),
-            Request::AlterPartition(_) | Request::ControlledShutdown(_) if self.zk.is_some() => {
+            Request::AlterPartition(_) | Request::ControlledShutdown(_) | Request::AllocateProducerIds(_)
+                if self.zk.is_some() =>
+            {
                 self.on_controller_request(now, from, correlation_id, request, out);
             }
             Request::CreateTopics(_)
@@ -302,6 +304,14 @@ impl Broker {
                 if self.zk.is_some() && from.broker().is_some() =>
             {
                 self.on_controller_request(now, from, correlation_id, request, out);
+            }
+            Request::DescribeQuorum(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
+                if self.zk.is_some() =>
+            {
+                zk::answer_unsupported(from, correlation_id, &request, out);
             }
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)

@@ -70,6 +70,14 @@ mistakes! {
     UncleanShutdownForgotten = "unclean-shutdown-forgotten",
     /// A fenced broker may join the ISR.
     FencedReplicaJoins = "fenced-replica-joins",
+    /// A voter gives its vote to everyone who asks with a log like its own.
+    VoteGrantedTwice = "vote-granted-twice",
+    /// The quorum's leader takes metadata for committed that it alone has.
+    QuorumCommitsAlone = "quorum-commits-alone",
+    /// A leader appends again what a producer sends again.
+    DuplicateAppendedAgain = "duplicate-appended-again",
+    /// A follower does not note producers and sequences as it copies, and does not know them when it leads.
+    SequencesNotCopied = "sequences-not-copied",
 }
 
 #[cfg(feature = "planted-mistakes")]

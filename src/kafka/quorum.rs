@@ -40,6 +40,7 @@ use super::fact::{Fact, QuorumPhase};
 use super::ids::{ControllerId, LeaderEpoch, Node, Offset, Voters};
 use super::message::{Request, Response};
 use super::metadata::{MetadataBatch, MetadataRecord};
+use super::mistakes::Mistake;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -109,6 +110,10 @@ struct Settings {
     fetch_timeout: Duration,
     request_timeout: Duration,
     append_linger: Duration,
+    /// Planted: a vote binds nobody.
+    votes_again: bool,
+    /// Planted: the leader alone commits.
+    commits_alone: bool,
 }
 
 /// A request under way.
@@ -173,6 +178,8 @@ impl Quorum {
                 fetch_timeout: config.quorum_fetch_timeout,
                 request_timeout: config.quorum_request_timeout,
                 append_linger: config.quorum_append_linger,
+                votes_again: config.makes(Mistake::VoteGrantedTwice),
+                commits_alone: config.makes(Mistake::QuorumCommitsAlone),
             },
             high_watermark: disk.log.snapshot_end(),
             snapshots: SnapshotClock::new(config, &disk.log),

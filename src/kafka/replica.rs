@@ -377,6 +377,9 @@ impl Replica {
         out: &mut Effects,
     ) -> Result<Option<Offset>, ErrorCode> {
         let partition = self.partition;
+        if self.config.makes(Mistake::DuplicateAppendedAgain) && self.producers.find_duplicate(batch).is_some() {
+            return Ok(None);
+        }
         if origin == AppendOrigin::Client
             && let Some(known) = self.producers.find_duplicate(batch)
         {
@@ -599,7 +602,9 @@ impl Replica {
                 leader: false,
                 origin: batch.origin,
             });
-            self.producers.append(&batch);
+            if !self.config.makes(Mistake::SequencesNotCopied) {
+                self.producers.append(&batch);
+            }
             self.log.append_as_follower(batch);
         }
         let to = leader_high_watermark.min(self.log.end()).max(self.log.start());

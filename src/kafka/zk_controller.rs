@@ -14,9 +14,10 @@
 //! Each write is conditional on the version of `/controller_epoch`, and each request to a broker carries the epoch: what
 //! a controller says that has been replaced without knowing it counts nowhere.
 //!
-//! What we leave out: reassignment, log directories, `/isr_change_notification` (leaders before 2.7), feature versions,
-//! delegation tokens; the request for a preferred election (the balance pass is there). The wish of a client goes through
-//! the broker it asked, and that broker passes it on; Kafka's admin client finds the controller itself.
+//! What we leave out: reassignment and the request for an election (the balance pass is there; a broker answers both with
+//! UNSUPPORTED_VERSION), log directories, `/isr_change_notification` (leaders before 2.7), feature versions, delegation
+//! tokens. The wish of a client goes through the broker it asked, and that broker passes it on; Kafka's admin client finds
+//! the controller itself.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -28,8 +29,8 @@ use super::fact::Fact;
 use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Name, Node, TopicId, TopicPartition};
 use super::message::ensemble::{Watch, WatchKind, ZkReply, ZkResult, ZnodeData};
 use super::message::{
-    AlterPartitionRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    IncrementalAlterConfigsRequest, Request, Response,
+    AllocateProducerIdsRequest, AlterPartitionRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, IncrementalAlterConfigsRequest, Request, Response,
 };
 use super::metadata::{ConfigResource, MetadataImage, PartitionRegistration};
 use super::zk_client::ZkClient;
@@ -44,10 +45,12 @@ pub mod elections;
 mod load;
 mod partitions;
 pub mod placement;
+mod producer_ids;
 
 use admin::Waiting;
 use channels::{Batch, Channels};
 use partitions::{Change, Then};
+use producer_ids::{Asker, Block};
 
 /// The first balance of leaders after a controller took over (`scheduleAutoLeaderRebalanceTask(delay = 5)`).
 const FIRST_BALANCE: Duration = Duration::secs(5);
@@ -116,6 +119,7 @@ enum AdminRequest {
     DeleteTopics(DeleteTopicsRequest),
     CreatePartitions(CreatePartitionsRequest),
     AlterConfigs(IncrementalAlterConfigsRequest),
+    AllocateProducerIds(AllocateProducerIdsRequest),
 }
 
 /// One thing to do. Those that need ZooKeeper come back with its answers.
@@ -157,6 +161,8 @@ enum Step {
     WriteWish(admin::Wish),
     StartDeletion(TopicId),
     FinishDeletion(TopicId),
+    ReadProducerIds(Asker),
+    WriteProducerIds(Asker, Block),
 }
 
 /// As [`elections::Strategy`]; whether an unclean election is allowed is each topic's.
@@ -311,6 +317,7 @@ impl ZkController {
             Request::DeleteTopics(request) => AdminRequest::DeleteTopics(request),
             Request::CreatePartitions(request) => AdminRequest::CreatePartitions(request),
             Request::IncrementalAlterConfigs(request) => AdminRequest::AlterConfigs(request),
+            Request::AllocateProducerIds(request) => AdminRequest::AllocateProducerIds(request),
             _ => return desk.out.close_connection(from),
         };
         self.events.push_back(Event::Request { from, correlation_id, request });
@@ -434,6 +441,8 @@ impl ZkController {
             Step::Write { changes, then } => self.written(changes, then, &results, desk),
             Step::WriteWish(wish) => self.wish_written(wish, &results, desk),
             Step::FinishDeletion(topic) => self.deletion_finished(topic, desk),
+            Step::ReadProducerIds(asker) => self.producer_ids_read(asker, &results, desk),
+            Step::WriteProducerIds(asker, block) => self.producer_ids_written(asker, block, &results, desk),
             Step::Loaded
             | Step::TriggerOnline
             | Step::TellWhoLives
@@ -487,6 +496,7 @@ fn not_controller(request: &Request) -> Option<Response> {
         Request::AlterPartition(_) => {
             Response::AlterPartition(AlterPartitionResponse { error, partitions: Vec::new() })
         }
+        Request::AllocateProducerIds(_) => super::controller::producer_ids::refused(error),
         Request::ControlledShutdown(_) => {
             Response::ControlledShutdown(ControlledShutdownResponse { error, remaining: Vec::new() })
         }

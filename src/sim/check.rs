@@ -68,8 +68,8 @@ pub trait Witness {
     fn quorum(&self, voter: ControllerId) -> Option<&Quorum>;
     /// Every voter's metadata log, whether its process runs or not.
     fn metadata_logs(&self) -> Vec<MetadataLog>;
-    /// Whether a replica outside the ISR may lead this partition.
-    fn allows_unclean_election(&self, partition: TopicPartition) -> bool;
+    /// Whether a replica outside the ISR may lead this partition, as the controller that decides has it.
+    fn allows_unclean_election(&self, controller: Option<Node>, partition: TopicPartition) -> bool;
     /// The cluster as a controller that runs has it.
     fn image_of(&self, controller: Node) -> Option<&MetadataImage>;
     /// A partition as the active controller has it.

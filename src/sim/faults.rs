@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::command::{Command, LinkChange};
 use super::spec::NodeName;
 use super::units::Share;
+use crate::kafka::disk::{DiskChange, DiskKind};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -26,14 +27,28 @@ pub enum FaultKind {
     Cut,
     /// A link loses packets, and is slow.
     Loss,
+    /// A broker's disk is a slow one, or has no room left.
+    Disk,
+    /// No fault, but work for the controller: replicas are moved elsewhere, or leaderships back.
+    Tool,
     /// A crash after which the disk is empty. What nobody else has is gone, by right.
     Wipe,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Kill, Self::Power, Self::Stop, Self::Pause, Self::Slow, Self::Cut, Self::Loss, Self::Wipe];
+    pub const ALL: [Self; 10] = [
+        Self::Kill,
+        Self::Power,
+        Self::Stop,
+        Self::Pause,
+        Self::Slow,
+        Self::Cut,
+        Self::Loss,
+        Self::Disk,
+        Self::Tool,
+        Self::Wipe,
+    ];
 
     /// As it is written on the command line.
     pub const fn name(self) -> &'static str {
@@ -45,6 +60,8 @@ impl FaultKind {
             Self::Slow => "slow",
             Self::Cut => "cut",
             Self::Loss => "loss",
+            Self::Disk => "disk",
+            Self::Tool => "tool",
             Self::Wipe => "wipe",
         }
     }
@@ -62,11 +79,16 @@ pub struct Faults {
     pub until: Instant,
     /// How long one lasts, at least and at most.
     pub lasting: (Duration, Duration),
+    /// Topics whose replicas may be moved, and their numbers of partitions.
+    pub topics: Vec<(String, u32)>,
 }
+
+/// A disk as brokers have it in the beginning.
+const SSD: DiskChange = DiskChange::Other { kind: Some(DiskKind::Ssd), cache: Some(16 << 30) };
 
 /// What [`Faults::kinds_of`] takes, for error messages and for `--help`.
 pub const KINDS: &str = "`all` (every kind but wipe), `none`, or kinds with commas between them: kill, power, stop, pause, \
-                         slow, cut, loss, wipe; `-KIND` takes one away again, as in `all,-cut`";
+                         slow, cut, loss, disk, tool, wipe; `-KIND` takes one away again, as in `all,-cut`";
 
 impl Faults {
     /// Reads `all`, `none`, `kill,cut`, `all,wipe` or `all,-power`, from left to right.
@@ -104,11 +126,37 @@ impl Faults {
             let lasting = between(rng, self.lasting.0, self.lasting.1);
             let node = pick(rng, targets).clone();
             let other = pick(rng, targets).clone();
-            strike(kind, at, lasting, node, other, targets, rng, &mut course);
+            if kind == FaultKind::Tool {
+                course.extend(self.tool(rng, targets).map(|command| (at, command)));
+            } else {
+                strike(kind, at, lasting, node, other, targets, rng, &mut course);
+            }
         }
         course.retain(|(at, _)| *at < self.until);
         course.sort_by_key(|(at, _)| *at);
         course
+    }
+
+    /// An administrator's command: a partition gets other replicas, or each its preferred leader.
+    fn tool(&self, rng: &mut Rng, targets: &[NodeName]) -> Option<Command> {
+        let is_broker = |node: &&NodeName| matches!(node, NodeName::Broker(_));
+        let mut brokers: Vec<&NodeName> =
+            targets.iter().filter(is_broker).collect::<BTreeSet<_>>().into_iter().collect();
+        if self.topics.is_empty() || brokers.is_empty() || rng.chance(1, 3) {
+            return Command::parse("kafka-leader-election --election-type preferred --all-topic-partitions").ok();
+        }
+        let (topic, partitions) = &self.topics[rng.below(self.topics.len() as u32) as usize];
+        let replicas: Vec<String> = (0..rng.between(1, 3).min(brokers.len() as u64))
+            .map(|_| brokers.swap_remove(rng.below(brokers.len() as u32) as usize))
+            .filter_map(|node| if let NodeName::Broker(id) = node { Some(id.to_string()) } else { None })
+            .collect();
+        let json = format!(
+            r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":{},"replicas":[{}]}}]}}"#,
+            rng.below(*partitions),
+            replicas.join(",")
+        );
+        let tool = "kafka-reassign-partitions --execute --reassignment-json-file /dev/stdin";
+        Command::parse(&format!("{tool} <<< '{json}'")).ok()
     }
 
     /// Commands that put everything right from `at` on. What needs no repair the world leaves out.
@@ -118,6 +166,10 @@ impl Faults {
             let after = |millis| at + Duration::millis(millis);
             repairs.push((after(1), Command::Resume { node: node.clone() }));
             repairs.push((after(2), Command::Slow { node: node.clone(), times: 1, lasting: None }));
+            if matches!(node, NodeName::Broker(_)) {
+                repairs.push((after(3), Command::Disk { node: node.clone(), change: DiskChange::Ok }));
+                repairs.push((after(4), Command::Disk { node: node.clone(), change: SSD }));
+            }
             repairs.push((after(1_000), Command::Start { node: node.clone() }));
         }
         repairs.sort_by_key(|(at, _)| *at);
@@ -168,12 +220,25 @@ fn strike(
             course.push((at, Command::Link { a: node.clone(), b: other.clone(), change }));
             course.push((over, Command::Heal { link: Some((node, other)) }));
         }
-        FaultKind::Loss => {}
-        FaultKind::Wipe => {
+        FaultKind::Disk if !matches!(node, NodeName::Broker(_)) => {}
+        FaultKind::Disk if rng.chance(1, 4) => {
+            // A broker without its only log directory stops.
+            course.push((at, Command::Disk { node: node.clone(), change: DiskChange::Full }));
+            course.extend([(over, Command::Disk { node, change: DiskChange::Ok }), (over, start)]);
+        }
+        FaultKind::Disk => {
+            // With next to no memory above it, so that followers that are behind wait for its arm.
+            let hdd = DiskChange::Other { kind: Some(DiskKind::Hdd), cache: Some(rng.between(1, 100) * 1_000) };
+            course.push((at, Command::Disk { node: node.clone(), change: hdd }));
+            course.push((over, Command::Disk { node, change: SSD }));
+        }
+        // A client has no disk.
+        FaultKind::Wipe if !node.is_client() => {
             let wiped = at + Duration::millis(1);
             course.extend([(at, Command::Kill { node: node.clone(), power: false }), (wiped, Command::Wipe { node })]);
             course.push((over.max(wiped + Duration::millis(1)), start));
         }
+        FaultKind::Loss | FaultKind::Tool | FaultKind::Wipe => {}
     }
 }
 
@@ -196,10 +261,10 @@ mod tests {
             let kinds = Faults::kinds_of(text)?;
             Some(kinds.into_iter().map(FaultKind::name).collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(names("all").as_deref(), Some("kill power stop pause slow cut loss"));
+        assert_eq!(names("all").as_deref(), Some("kill power stop pause slow cut loss disk tool"));
         assert_eq!(names("none").as_deref(), Some(""));
         assert_eq!(names("cut, kill").as_deref(), Some("kill cut"));
-        assert_eq!(names("all,wipe,-cut,-loss").as_deref(), Some("kill power stop pause slow wipe"));
+        assert_eq!(names("all,wipe,-cut,-loss").as_deref(), Some("kill power stop pause slow disk tool wipe"));
         assert_eq!(names("kil"), None);
         assert_eq!(names("all,-"), None);
     }
@@ -212,6 +277,7 @@ mod tests {
             from: Instant::ZERO + Duration::secs(1),
             until: Instant::ZERO + Duration::secs(9),
             lasting: (Duration::millis(100), Duration::secs(5)),
+            topics: vec![("orders".into(), 3)],
         };
         let nodes: Vec<NodeName> =
             ["broker-1", "broker-2", "producer-p"].iter().filter_map(|n| NodeName::parse(n)).collect();

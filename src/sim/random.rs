@@ -66,12 +66,13 @@ fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
     let min_isr = if rng.chance(1, 2) { factor.min(2) } else { rng.between(1, factor) };
     let _ = write!(
         text,
-        "[cluster]\nbrokers = {brokers}\ncontrollers = {}\nconfig = {{ \"min.insync.replicas\" = {min_isr}, \
+        "[cluster]\nbrokers = {brokers}\ncontrollers = {}\nroles = \"{}\"\nconfig = {{ \"min.insync.replicas\" = {min_isr}, \
          \"replica.lag.time.max.ms\" = {}, \"broker.session.timeout.ms\" = {}, \"offsets.topic.num.partitions\" = {}, \
          \"offsets.topic.replication.factor\" = {}, \"unclean.leader.election.enable\" = {}, \
          \"leader.imbalance.check.interval.seconds\" = {}, \"group.initial.rebalance.delay.ms\" = {} }}\n\n\
          [network]\nlatency = \"{}ms\"\njitter = \"{}ms\"\n",
         one_of(rng, &[1, 3, 3, 3, 5]),
+        pick(rng, &["separate", "separate", "combined"]),
         one_of(rng, &[2_000, 5_000, 10_000, 30_000]),
         one_of(rng, &[4_000, 9_000]),
         rng.between(1, 3),

@@ -73,6 +73,7 @@ fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
         from: at(1, 20),
         until: at(2, 3),
         lasting: (Duration::millis(100), Duration::millis((whole / 4).clamp(100, 15_000))),
+        topics: scenario.topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect(),
     };
     let targets = targets(scenario);
     let mut rng = Rng::new(scenario.seed, FAULT_STREAM);
@@ -81,14 +82,16 @@ fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
     scenario.steps.sort_by_key(|step| step.at);
 }
 
-/// Everything that can be hit: brokers three times as often as the rest.
+/// Everything that can be hit: brokers and controllers more often than the rest.
 fn targets(scenario: &Scenario) -> Vec<NodeName> {
     let mut targets = Vec::new();
     for broker in &scenario.brokers {
         targets.extend(std::iter::repeat_n(NodeName::Broker(broker.id), 3));
     }
     let first = super::spec::FIRST_CONTROLLER;
-    targets.extend((0..scenario.controllers).map(|at| NodeName::Controller(ControllerId(first + at as i32))));
+    for at in 0..scenario.controllers {
+        targets.extend(std::iter::repeat_n(NodeName::Controller(ControllerId(first + at as i32)), 2));
+    }
     targets.extend(scenario.producers.iter().map(|spec| NodeName::Producer(spec.name.as_str().into())));
     targets.extend(scenario.consumers.iter().map(|spec| NodeName::Consumer(spec.name.as_str().into())));
     targets

@@ -706,10 +706,13 @@ impl Witness for World {
         !self.scenario.truncation.is_safe()
     }
 
-    fn allows_unclean_election(&self, partition: TopicPartition) -> bool {
-        self.brokers()
-            .filter_map(|(_, _, broker)| broker?.replica(partition))
-            .any(|replica| replica.config().unclean_leader_election)
+    fn allows_unclean_election(&self, controller: Option<Node>, partition: TopicPartition) -> bool {
+        // What is set by a tool holds at once where it is decided; brokers hear of it later.
+        const UNCLEAN: &str = "unclean.leader.election.enable";
+        let image = controller.and_then(|controller| self.image_of(controller)).or_else(|| self.image());
+        let dynamic = image.and_then(|image| image.topic_config(partition.topic, UNCLEAN)).map(|value| &**value);
+        let from_file = self.scenario.cluster_config.iter().rev().find(|(key, _)| key == UNCLEAN);
+        dynamic.or(from_file.map(|(_, value)| value.as_str())) == Some("true")
     }
 
     fn image_of(&self, controller: Node) -> Option<&MetadataImage> {

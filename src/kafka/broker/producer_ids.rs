@@ -1,5 +1,5 @@
 //! Producer ids: a broker gives them out one by one, from a block that it asked of the controller
-//! (`RPCProducerIdManager`).
+//! (`RPCProducerIdManager`), in ZooKeeper mode as well (from 3.0 on).
 //!
 //! While it has none, the answer is COORDINATOR_LOAD_IN_PROGRESS, and the producer asks again; so does the first one that
 //! asks a broker after its start. Nine tenths into a block the next one is asked for.
@@ -73,19 +73,19 @@ impl Broker {
         if !self.producer_ids.wants_block(now) {
             return;
         }
-        let (Some(controller), Some(broker_epoch)) = (self.observer.controller(), self.lifecycle.broker_epoch()) else {
+        let (Some(controller), Some(broker_epoch)) = (self.controller_node(), self.lifecycle.broker_epoch()) else {
             return self.producer_ids.failed(now);
         };
         self.producer_ids.requested = true;
         let request = Request::AllocateProducerIds(AllocateProducerIdsRequest { broker: self.id, broker_epoch });
-        self.in_flight.send(now, Node::Controller(controller), request, TIMEOUT, Purpose::AllocateProducerIds, out);
+        self.in_flight.send(now, controller, request, TIMEOUT, Purpose::AllocateProducerIds, out);
     }
 
     /// The controller's answer: the next block, or none for now.
     pub(super) fn on_producer_ids(&mut self, now: Instant, allocated: &AllocateProducerIdsResponse) {
         let &AllocateProducerIdsResponse { error, producer_id_start, producer_id_len } = allocated;
         if error == ErrorCode::NotController {
-            self.observer.controller_lost();
+            self.controller_lost();
         }
         if !error.is_none() {
             return self.on_producer_ids_lost(now);

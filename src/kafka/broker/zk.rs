@@ -18,14 +18,17 @@ use std::rc::Rc;
 use super::{Broker, Purpose};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{BrokerEpoch, BrokerId, Name, Node, TopicId};
+use crate::kafka::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Name, Node, TopicId};
 use crate::kafka::lifecycle::Lifecycle;
 use crate::kafka::message::ensemble::{SessionId, WatchKind, ZkError, ZkOp, ZkReply, ZkResult, ZnodeData, Zxid};
 use crate::kafka::message::push::{
     ControlledShutdownRequest, LeaderAndIsrRequest, LeaderAndIsrResponse, PushHeader, PushedPartition,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
-use crate::kafka::message::{Message, Request, Response};
+use crate::kafka::message::{
+    AlterPartitionReassignmentsResponse, DescribeQuorumResponse, ElectLeadersResponse,
+    ListPartitionReassignmentsResponse, Message, Request, Response,
+};
 use crate::kafka::metadata::{BrokerRegistration, ConfigResource, MetadataImage, PartitionRegistration, TopicImage};
 use crate::kafka::zk_client::{ZkClient, ZkEvent};
 use crate::kafka::zk_controller::{Desk, ZkController};
@@ -139,6 +142,31 @@ fn configs_by_path(image: &MetadataImage) -> BTreeMap<Name, Vec<(Name, Name)>> {
     let pairs =
         |config: &BTreeMap<Name, Name>| config.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     image.configs.iter().filter_map(|(resource, config)| Some((path(resource)?, pairs(config)))).collect()
+}
+
+/// What nobody answers in ZooKeeper mode: there is no quorum to describe, and the rest is left out here. So a broker of
+/// Kafka answers a request that it does not have.
+pub(super) fn answer_unsupported(from: Node, correlation_id: u32, request: &Request, out: &mut Effects) {
+    let error = ErrorCode::UnsupportedVersion;
+    let response = match request {
+        Request::DescribeQuorum(_) => Response::DescribeQuorum(DescribeQuorumResponse {
+            error,
+            leader: None,
+            epoch: LeaderEpoch(-1),
+            high_watermark: 0,
+            voters: Vec::new(),
+            observers: Vec::new(),
+        }),
+        Request::ElectLeaders(_) => Response::ElectLeaders(ElectLeadersResponse { error, partitions: Vec::new() }),
+        Request::AlterPartitionReassignments(_) => {
+            Response::AlterPartitionReassignments(AlterPartitionReassignmentsResponse { error, partitions: Vec::new() })
+        }
+        Request::ListPartitionReassignments(_) => {
+            Response::ListPartitionReassignments(ListPartitionReassignmentsResponse { error, partitions: Vec::new() })
+        }
+        _ => return out.close_connection(from),
+    };
+    out.respond(from, correlation_id, response);
 }
 
 impl Broker {

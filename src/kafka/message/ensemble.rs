@@ -63,6 +63,12 @@ pub enum ZnodeData {
     ConfigChange(Name),
     /// `/brokers/topics` itself: how many topics were ever created. Kafka draws a random topic id instead.
     TopicsCreated(u32),
+    /// `/latest_producer_id_block`: to whom the last block of producer ids was given; both ends belong to it.
+    ProducerIdBlock {
+        broker: BrokerId,
+        start: i64,
+        end: i64,
+    },
 }
 
 /// What is known of a znode beside its content (ZooKeeper's `Stat`).

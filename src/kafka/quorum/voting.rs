@@ -154,7 +154,7 @@ impl Quorum {
             _ if request.pre_vote => is_up_to_date,
             Role::Candidate(_) | Role::Resigned { .. } => false,
             Role::Unattached { .. } | Role::Prospective(_) => match self.disk.voted {
-                Some(voted) => voted == request.candidate,
+                Some(voted) => voted == request.candidate || (self.settings.votes_again && is_up_to_date),
                 None => self.leader().is_none() && is_up_to_date,
             },
         }

@@ -31,6 +31,11 @@ impl Talk {
 
     pub fn answer(&mut self, response: Response, paper: &mut Paper) -> Verdict {
         let Response::ElectLeaders(elected) = response else { return Verdict::TryAgain };
+        if elected.error == ErrorCode::UnsupportedVersion {
+            self.is_done = true;
+            paper.fail(&format!("{}: The node does not support ELECT_LEADERS", exception(elected.error)));
+            return Verdict::GoOn;
+        }
         // The brokers hand it on to the active controller; while there is none, somebody has to ask again.
         if !elected.error.is_none() {
             return Verdict::TryAgain;

@@ -36,6 +36,12 @@ impl Talk {
 
     pub fn answer(&mut self, now: Instant, response: Response, paper: &mut Paper) -> Verdict {
         let Response::DescribeQuorum(described) = response else { return Verdict::TryAgain };
+        if described.error == ErrorCode::UnsupportedVersion {
+            // With ZooKeeper there is no quorum.
+            self.is_done = true;
+            paper.fail(&format!("{}: The node does not support DESCRIBE_QUORUM", exception(described.error)));
+            return Verdict::GoOn;
+        }
         // In the middle of an election nobody can tell.
         if described.error != ErrorCode::None {
             return Verdict::TryAgain;

@@ -116,9 +116,24 @@ impl Talk {
                 self.steps.pop_front();
                 self.moved(&altered.partitions, paper);
             }
+            (Some(Step::List), Response::ListPartitionReassignments(listed))
+                if listed.error == ErrorCode::UnsupportedVersion =>
+            {
+                self.not_supported("LIST_PARTITION_REASSIGNMENTS", paper);
+            }
+            (Some(Step::Move { .. }), Response::AlterPartitionReassignments(altered))
+                if altered.error == ErrorCode::UnsupportedVersion =>
+            {
+                self.not_supported("ALTER_PARTITION_REASSIGNMENTS", paper);
+            }
             _ => return Verdict::TryAgain,
         }
         Verdict::GoOn
+    }
+
+    fn not_supported(&mut self, api: &str, paper: &mut Paper) {
+        let class = exception(ErrorCode::UnsupportedVersion);
+        self.fail_with(&format!("{class}: The node does not support {api}"), paper);
     }
 
     pub fn give_up(&mut self, paper: &mut Paper) {

@@ -75,7 +75,9 @@ impl ZkController {
             }
             AdminRequest::DeleteTopics(request) => (topics::delete(&cluster, &request), Vec::new()),
             AdminRequest::AlterConfigs(request) => (configs::alter(&cluster, &request), Vec::new()),
-            AdminRequest::AlterPartition(_) | AdminRequest::ControlledShutdown { .. } => return,
+            AdminRequest::AlterPartition(_)
+            | AdminRequest::ControlledShutdown { .. }
+            | AdminRequest::AllocateProducerIds(_) => return,
         };
         let writes = self.writes(&decision.records, &names);
         let wish = Wish { from, correlation_id, response: decision.response, writes };

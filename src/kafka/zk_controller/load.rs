@@ -32,6 +32,8 @@ impl ZkController {
             Step::Write { changes, .. } => changes.iter().map(|change| self.write_op(change)).collect(),
             Step::WriteWish(wish) => wish.ops(self.reign),
             Step::FinishDeletion(topic) => self.deletion_ops(*topic),
+            Step::ReadProducerIds(_) => vec![get(paths::PRODUCER_IDS.into(), false)],
+            Step::WriteProducerIds(asker, block) => vec![block.write_op(asker.broker)],
             Step::Loaded
             | Step::TriggerOnline
             | Step::TellWhoLives

@@ -300,6 +300,9 @@ impl ZkController {
             AdminRequest::ControlledShutdown { broker, epoch } => {
                 self.begin_shutdown(from, correlation_id, broker, epoch, desk);
             }
+            AdminRequest::AllocateProducerIds(request) => {
+                self.allocate_producer_ids(from, correlation_id, request, desk);
+            }
             wish => self.wish(from, correlation_id, wish, desk),
         }
     }

@@ -19,6 +19,9 @@ pub const DEFAULT_BROKER_CONFIG: &str = "/config/brokers/<default>";
 /// Its children tell which settings have changed.
 pub const CONFIG_CHANGES: &str = "/config/changes";
 
+/// The producer ids that were given away last.
+pub const PRODUCER_IDS: &str = "/latest_producer_id_block";
+
 /// A broker's sign of life; ephemeral.
 pub fn broker(id: BrokerId) -> Name {
     format!("{BROKER_IDS}/{id}").into()

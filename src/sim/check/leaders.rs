@@ -54,7 +54,7 @@ impl LeaderChecks {
     ) {
         let Some(leader) = leader else { return };
         let is_last = self.last_leaders.insert(partition, leader) == Some(leader);
-        if unclean && !is_last && !self.unclean_by_hand && !world.allows_unclean_election(partition) {
+        if unclean && !is_last && !self.unclean_by_hand && !world.allows_unclean_election(stamped.node, partition) {
             let what = format!("{}: broker-{leader} was elected from outside ISR and ELR", world.name(partition));
             verdict.report("ElectionsAreClean", stamped, what);
         }

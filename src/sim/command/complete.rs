@@ -31,7 +31,7 @@ fn owned(words: &[&str]) -> Vec<String> {
 
 fn candidates(words: &[&str], known: &Known) -> Vec<String> {
     let Some((verb, rest)) = words.split_first() else {
-        return owned(&VERBS).into_iter().chain([SEND.to_owned()]).chain(owned(&TOOLS)).collect();
+        return owned(&VERBS).into_iter().chain([SEND.to_owned()]).chain(owned(TOOLS)).collect();
     };
     let nodes = || known.nodes.clone();
     match (*verb, rest) {

@@ -176,9 +176,9 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
     refused("\"1Gbit/s\"", "\"1Gb\"", "1Gb", &["`bandwidth` in [network]", "`1Gbit/s`"]);
     refused(
         "\"kraft\"",
-        "\"zookeeper\"",
-        "zookeeper",
-        &["`mode` in [cluster]", "\"zookeeper\"", "\"kraft\"", "not available"],
+        "\"raft\"",
+        "\"raft\"",
+        &["`mode` in [cluster]", "found \"raft\"", "\"kraft\" or \"zookeeper\""],
     );
     refused("\"Key-{i}\"", "\"Key-{i%0}\"", "Key-{i%0}", &["`key` in [[producer]]", "`{i%0}`", "`{i%5}`"]);
     refused("format = 1", "format = 2", "format = 2", &["`format`", "found 2", "allowed is 1"]);

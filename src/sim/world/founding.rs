@@ -47,6 +47,7 @@ impl Founding {
             );
             diary.create(*session, paths::TOPICS.into(), ZnodeData::TopicsCreated(image.topics_created), false);
             write_topics(&image, *session, &mut diary);
+            diary.create(*session, paths::PRODUCER_IDS.into(), ZnodeData::Empty, false);
         }
         let last = diary.last;
         Self { disk: ZooKeeperDisk::with_history(EPOCH, diary.txns), image: Rc::new(image), sessions, last }
