@@ -93,13 +93,6 @@ struct CutOff {
     end: Offset,
 }
 
-/// Replicas that a partition gains and loses while it moves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Move {
-    pub adding: Vec<BrokerId>,
-    pub removing: Vec<BrokerId>,
-}
-
 /// A controller that reads every partition's state out of ZooKeeper, or has read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loading {
@@ -126,7 +119,6 @@ pub struct Footprints {
     servers: BTreeMap<ZooKeeperId, Past<Server>>,
     znodes: BTreeMap<Name, Past<Option<Znode>>>,
     loading: Past<Loading>,
-    moves: BTreeMap<TopicPartition, Past<Move>>,
     producer_ids: BTreeMap<ClientId, Past<(i64, i16)>>,
 }
 
@@ -179,13 +171,6 @@ impl Footprints {
             (Fact::ControllerLoaded { controller, epoch, .. }, _) => {
                 self.loading.push(stamped, Loading { controller: *controller, epoch: *epoch, partitions: 0 });
             }
-            (Fact::ReassignmentBegan { partition, adding, removing }, _) => {
-                let begun = Move { adding: adding.clone(), removing: removing.clone() };
-                self.moves.entry(*partition).or_default().push(stamped, begun);
-            }
-            (Fact::ReassignmentEnded { partition, .. }, _) => {
-                self.moves.entry(*partition).or_default().push(stamped, Move::default());
-            }
             (Fact::ProducerIdAssigned { producer_id, producer_epoch }, Some(Node::Producer(id))) => {
                 self.producer_ids.entry(id).or_default().push(stamped, (*producer_id, *producer_epoch));
             }
@@ -201,7 +186,6 @@ impl Footprints {
         self.voters.values_mut().for_each(|past| past.forget_after(id));
         self.servers.values_mut().for_each(|past| past.forget_after(id));
         self.znodes.values_mut().for_each(|past| past.forget_after(id));
-        self.moves.values_mut().for_each(|past| past.forget_after(id));
         self.producer_ids.values_mut().for_each(|past| past.forget_after(id));
     }
 
@@ -245,12 +229,6 @@ impl Footprints {
     /// Who reads, or has read, every partition's state out of ZooKeeper.
     pub fn loading(&self, now: Instant) -> Option<Loading> {
         self.loading.last(now).copied()
-    }
-
-    /// What a partition gains and loses while it moves.
-    pub fn moving(&self, partition: TopicPartition, now: Instant) -> Option<&Move> {
-        let last = self.moves.get(&partition)?.last(now)?;
-        (*last != Move::default()).then_some(last)
     }
 
     /// A producer's id and epoch, once it has them.

@@ -4,6 +4,7 @@ use super::chronicle::Chronicle;
 use super::events::Event;
 use super::focus::Thing;
 use super::footprints::Footprints;
+use super::read;
 use super::words;
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingValue, TopicConfig};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, Offset, TopicPartition, ZooKeeperId};
@@ -84,11 +85,9 @@ pub fn inspect(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<In
         Thing::Node(node @ Node::Tool(_)) => {
             Some(Inspection { title: world.names().node(*node), ..Inspection::default() })
         }
-        Thing::Partition(partition) => self::partition(world, chronicle, *partition, None, None),
-        Thing::Replica(broker, partition) => self::partition(world, chronicle, *partition, Some(*broker), None),
-        Thing::Record(broker, partition, offset) => {
-            self::partition(world, chronicle, *partition, Some(*broker), Some(*offset))
-        }
+        Thing::Partition(partition) => self::partition(world, *partition, None, None),
+        Thing::Replica(broker, partition) => self::partition(world, *partition, Some(*broker), None),
+        Thing::Record(broker, partition, offset) => self::partition(world, *partition, Some(*broker), Some(*offset)),
         Thing::Group(name) => group(world, name),
     }?;
     shown.why = why_of(world, chronicle, thing);
@@ -115,7 +114,8 @@ pub fn overview(world: &World) -> Inspection {
         books.push(count(&format!("Processed by {name}"), group.distinct).to(Thing::Group(name.clone())));
         books.push(count("Redelivered", group.redelivered).changed_if(group.redelivered > 0));
     }
-    let controller = report.cluster.controller.map_or_else(|| "none".to_owned(), |id| format!("controller-{id}"));
+    let kind = if world.zookeepers().next().is_some() { "broker" } else { "controller" };
+    let controller = report.cluster.controller.map_or_else(|| "none".to_owned(), |id| format!("{kind}-{id}"));
     let running = report.cluster.brokers.iter().filter(|broker| broker.state.name() == "running").count();
     let all = report.cluster.brokers.len();
     let mut cluster = vec![
@@ -123,8 +123,10 @@ pub fn overview(world: &World) -> Inspection {
         Row::new("Brokers running", format!("{running} of {all}")).changed_if(running < all),
     ];
     for (topic, state) in report.topics.iter().filter(|(name, _)| !name.starts_with("__")) {
-        let short =
-            state.partitions.values().filter(|partition| partition.isr.len() < partition.replicas.len()).count();
+        let short = world.image().map_or(0, |image| {
+            let mine = |of: &(TopicPartition, _)| world.names().topic(of.0.topic) == topic.as_str();
+            image.partitions().filter(mine).filter(|(_, state)| state.isr.len() < read::wanted(state)).count()
+        });
         cluster.push(Row::new(topic.clone(), words::count(state.partitions.len() as u64, "partition")));
         cluster.push(Row::new("Under-replicated", short.to_string()).changed_if(short > 0));
     }
@@ -349,14 +351,7 @@ fn group(world: &World, name: &str) -> Option<Inspection> {
     })
 }
 
-fn partition(
-    world: &World,
-    chronicle: &Chronicle,
-    partition: TopicPartition,
-    on: Option<Node>,
-    offset: Option<Offset>,
-) -> Option<Inspection> {
-    let footprints = chronicle.footprints();
+fn partition(world: &World, partition: TopicPartition, on: Option<Node>, offset: Option<Offset>) -> Option<Inspection> {
     let image = world.image()?;
     let state = image.partition(partition)?;
     let list = |ids: &[BrokerId]| ids.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(", ");
@@ -379,9 +374,9 @@ fn partition(
     if !state.last_known_elr.is_empty() {
         rows.push(Row::new("Last known leader", list(&state.last_known_elr)).changed_if(true));
     }
-    if let Some(moving) = footprints.moving(partition, world.now()) {
-        rows.push(Row::new("Adding replicas", list(&moving.adding)).changed_if(!moving.adding.is_empty()));
-        rows.push(Row::new("Removing replicas", list(&moving.removing)).changed_if(!moving.removing.is_empty()));
+    if state.is_reassigning() {
+        rows.push(Row::new("Adding replicas", list(&state.adding)).changed_if(!state.adding.is_empty()));
+        rows.push(Row::new("Removing replicas", list(&state.removing)).changed_if(!state.removing.is_empty()));
     }
     let mut sections = vec![Section::new("", rows)];
     let holder = on.and_then(Node::broker).or(state.leader);

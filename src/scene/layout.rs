@@ -157,10 +157,12 @@ impl Layout {
         let gap = (self.width * 0.1).clamp(64.0, 168.0);
         let top = 24.0;
         let quorum = if cast.controllers.is_empty() { 0.0 } else { HEADING + 34.0 + 28.0 };
+        // Where nobody reads, the brokers take that room, but for the lines along their side.
+        let right = if cast.groups.is_empty() { 72.0 } else { groups + gap };
         let brokers = Rect {
             x: margin + producers + gap,
             y: top + quorum + HEADING,
-            w: (self.width - 2.0 * margin - producers - groups - 2.0 * gap).max(160.0),
+            w: (self.width - 2.0 * margin - producers - gap - right).max(160.0),
             h: (self.height - top - quorum - HEADING - CAPTION).max(120.0),
         };
         if quorum > 0.0 {
@@ -172,9 +174,10 @@ impl Layout {
                 self.headings.push((Point { x, y: top + 8.0 }, "ZNODES"));
                 self.znodes = Some(Rect::new(x, top + 14.0, groups, quorum - HEADING - 12.0));
             }
+            let taken = self.znodes.map_or(0.0, |znodes| (brokers.right() + 16.0 - znodes.x).max(0.0));
             self.row(
                 cast.controllers.iter().map(|card| card.node),
-                Rect { y: top + HEADING, h: 34.0, ..brokers },
+                Rect { y: top + HEADING, h: 34.0, w: brokers.w - taken, ..brokers },
                 8.0,
                 220.0,
             );
@@ -262,7 +265,7 @@ impl Layout {
             return;
         }
         let rows = brokers.iter().map(|broker| broker.strips.len()).max().unwrap_or(0);
-        let columns = best_columns(count, rows, area, (header, gap), if self.narrow { 13.0 } else { 26.0 });
+        let columns = best_columns(count, rows, area, (header, gap), if self.narrow { 13.0 } else { 20.0 });
         self.one_column = columns == 1;
         let lines = count.div_ceil(columns) as f64;
         let w = (area.w - gap * (columns as f64 - 1.0)) / columns as f64;
@@ -316,7 +319,12 @@ impl Layout {
 
     fn place_squares(&mut self, broker: &BrokerCard, inner: Rect) {
         let count = broker.strips.len().max(1) as f64;
-        let side = (inner.w * inner.h / count).sqrt().clamp(2.0, 12.0);
+        // Whole squares only: begin with the side that would use up the area, and take less until all lines fit.
+        let mut side = (inner.w * inner.h / count).sqrt().clamp(2.0, 12.0);
+        let lines = |side: f64| (count / (inner.w / side).floor().max(1.0)).ceil();
+        while side > 2.0 && lines(side) * side > inner.h {
+            side = (side - 0.125).max(2.0);
+        }
         let per_line = (inner.w / side).floor().max(1.0) as usize;
         for (place, strip) in broker.strips.iter().enumerate() {
             let x = inner.x + (place % per_line) as f64 * side;
@@ -411,6 +419,20 @@ mod tests {
     fn fewer_details_are_shown_where_room_is_short() {
         assert_eq!(Layout::of(&sample::hello().cast, 1072.0, 744.0).detail, Detail::Cells);
         assert!(Layout::of(&sample::cluster(50, 100, 40).cast, 1072.0, 744.0).detail < Detail::Cells);
+    }
+
+    #[test]
+    fn a_square_for_every_partition_stays_in_its_broker() {
+        for partitions in [100, 1003, 2000] {
+            let layout = Layout::of(&sample::cluster(3, partitions, 0).cast, 1072.0, 744.0);
+            for strip in &layout.strips {
+                let card = layout.nodes[&strip.broker];
+                assert!(
+                    strip.row.right() <= card.right() && strip.row.bottom() <= card.bottom(),
+                    "{partitions}: {strip:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::{Log, Segment};
 use crate::kafka::message::{Message, Request, Response};
-use crate::kafka::metadata::{MetadataImage, MetadataRecord};
+use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::kafka::record::Batch;
 use crate::sim::report::BrokerState;
 use crate::sim::world::{Envelope, World};
@@ -58,7 +58,7 @@ impl Reader {
 
     fn cast(&mut self, world: &World, footprints: &Footprints) -> Cast {
         let image = world.image();
-        let states = image.map(|image| Partitions::of(world, image, footprints)).unwrap_or_default();
+        let states = image.map(|image| Partitions::of(world, image)).unwrap_or_default();
         let controllers = controllers(world, footprints);
         let no_controller = !controllers.is_empty() && !controllers.iter().any(|card| card.active);
         let brokers = world.brokers().map(|(id, ..)| self.broker(world, image, id, &states, footprints)).collect();
@@ -96,10 +96,8 @@ impl Reader {
                 led += u32::from(leader);
             } else {
                 let strip = self.strip(world, id, partition, footprints);
-                let moving = footprints.moving(partition, world.now()).and_then(|moving| {
-                    let coming = moving.adding.contains(&id).then_some(Moving::Coming);
-                    coming.or_else(|| moving.removing.contains(&id).then_some(Moving::Going))
-                });
+                let coming = registration.adding.contains(&id).then_some(Moving::Coming);
+                let moving = coming.or_else(|| registration.removing.contains(&id).then_some(Moving::Going));
                 strips.push(Strip {
                     leader,
                     in_sync: registration.isr.contains(&id),
@@ -506,6 +504,12 @@ fn znodes(footprints: &Footprints, now: Instant) -> Vec<ZnodeLine> {
     lines
 }
 
+/// How many replicas a partition ought to have in sync: those that are only being added do not count yet
+/// (`OngoingReassignmentState.replicationFactor`).
+pub fn wanted(state: &PartitionRegistration) -> usize {
+    state.replicas.len().saturating_sub(state.adding.len())
+}
+
 /// What ails each partition of an ordinary topic, and how many ail.
 #[derive(Default)]
 struct Partitions {
@@ -514,7 +518,7 @@ struct Partitions {
 }
 
 impl Partitions {
-    fn of(world: &World, image: &MetadataImage, footprints: &Footprints) -> Self {
+    fn of(world: &World, image: &MetadataImage) -> Self {
         let mut all = Self::default();
         let cluster_wide = world.brokers().find_map(|(.., broker)| Some(broker?.config().min_insync_replicas));
         for (partition, state) in image.partitions() {
@@ -522,8 +526,7 @@ impl Partitions {
                 all.ailing.internal_offline += u32::from(state.leader.is_none());
                 continue;
             }
-            let adding = footprints.moving(partition, world.now()).map_or(0, |moving| moving.adding.len());
-            let wanted = state.replicas.len().saturating_sub(adding);
+            let wanted = wanted(state);
             let own = image.topic_config(partition.topic, "min.insync.replicas").and_then(|value| value.parse().ok());
             let min_isr = own.or(cluster_wide).unwrap_or(1).min(state.replicas.len() as u32);
             let in_sync = state.isr.len();
@@ -720,7 +723,7 @@ fn part(from: Instant, to: Instant, now: Instant) -> f32 {
 mod tests {
     use super::*;
     use crate::kafka::fact::Fact;
-    use crate::kafka::ids::{ControllerId, ZooKeeperId};
+    use crate::kafka::ids::ZooKeeperId;
     use crate::sim::scenario::Scenario;
     use crate::sim::trace::Stamped;
 
@@ -786,13 +789,13 @@ mod tests {
 
     #[test]
     fn replicas_that_come_and_go_are_told_apart_and_do_not_count_as_missing() {
-        let world = hello(4);
-        let partition = partition(&world, 0);
-        let (adding, removing) = (vec![BrokerId(2)], vec![BrokerId(3)]);
-        let fact = Fact::ReassignmentBegan { partition, adding, removing };
-        let stage = Reader::default().stage(&world, &noted(Node::Controller(ControllerId(101)), second(4), vec![fact]));
-        let moving = [0, 1, 2].map(|broker| strip(&stage, broker, partition).moving);
-        assert_eq!(moving, [None, Some(Moving::Coming), Some(Moving::Going)]);
+        let scenario = Scenario::parse(include_str!("../../scenarios/reassignment.toml")).expect("it is built in");
+        let mut world = World::new(&scenario);
+        world.run_until(second(20));
+        let stage = Reader::default().stage(&world, &Footprints::default());
+        let moving: Vec<Option<Moving>> =
+            stage.cast.brokers.iter().flat_map(|broker| broker.strips.iter().map(|strip| strip.moving)).collect();
+        assert_eq!(moving, [Some(Moving::Going), None, None, Some(Moving::Coming)]);
         assert_eq!(stage.cast.ailing.under_replicated, 0);
     }
 

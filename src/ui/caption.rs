@@ -30,10 +30,20 @@ pub fn CaptionLine(
                 {move || {
                     caption.get().map(|caption| {
                         let class = if caption.spoken { "caption spoken".to_owned() } else { format!("caption news {}", caption.tone.word()) };
-                        view! { <p class=class data-testid="caption">{caption.text}</p> }
+                        view! { <p class=class data-testid="caption">{with_names(&caption.text)}</p> }
                     })
                 }}
             </div>
         </div>
     }
+}
+
+/// Text in which `backticks` set off names, as the page shows it.
+fn with_names(text: &str) -> Vec<AnyView> {
+    let parts = text.split('`').enumerate();
+    let view = |(place, part): (usize, &str)| {
+        let part = part.to_owned();
+        if place % 2 == 1 { view! { <code>{part}</code> }.into_any() } else { part.into_any() }
+    };
+    parts.map(view).collect()
 }

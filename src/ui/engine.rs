@@ -91,6 +91,12 @@ impl Engine {
         Ribbon::of(self.chronicle.events(), self.chronicle.series(), self.history.frontier(), duration, forks)
     }
 
+    /// Whether the scenario does something to disks or to the power, so that what is on disk is worth seeing.
+    pub fn is_about_disks(&self) -> bool {
+        let about = |command: &Command| matches!(command, Command::Disk { .. } | Command::Kill { power: true, .. });
+        self.scenario().steps.iter().any(|step| step.run.as_ref().is_some_and(about))
+    }
+
     pub fn caption(&self) -> Option<Caption> {
         // A caption foretells what the scenario does by itself. Once the viewer has changed the run it may be untrue, so
         // from there on the news speak; Kafka's tools that only look change nothing.

@@ -111,11 +111,13 @@ impl Page {
     /// Opens a scenario file and plays it.
     pub fn load(self, toml: &str) -> Result<(), String> {
         let engine = Engine::open(toml)?;
+        let about_disks = engine.is_about_disks();
         self.engine.set_value(Some(engine));
         self.selected.set(None);
         self.hovered.set(None);
         self.asked.set(None);
         self.chosen.set(String::new());
+        self.disk.set(about_disks);
         self.change(|engine| engine.playback(PlaybackCommand::Play));
         Ok(())
     }

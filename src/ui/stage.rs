@@ -16,6 +16,7 @@ use super::fallback;
 use super::hints::Hints;
 use super::node_menu::{NodeMenu, OpenMenu};
 use super::page::Page;
+use super::scenarios;
 use crate::kafka::ids::Node;
 use crate::scene::caption::Caption;
 use crate::scene::focus::Thing;
@@ -180,7 +181,7 @@ pub fn StageView(page: Page) -> impl IntoView {
                 <div class="tip" style=format!("left:{:.0}px;top:{:.0}px", point.x + 14.0, point.y + 16.0)>{text}</div>
             })}
             <CaptionLine caption=caption ending=ending on_again=Callback::new(move |()| page.again()) />
-            <Show when=|| browser::query("embed").is_none()><Hints /></Show>
+            <Show when=move || browser::query("embed").is_none() && page.chosen.get() == scenarios::DEFAULT><Hints /></Show>
         </div>
     }
 }

@@ -151,7 +151,12 @@ impl Painter {
         }
         let short = rect.h < 90.0;
         let y = rect.y + if short { 21.0 } else { 27.0 };
-        pen.clipped((x, y), &card.name, if short { Face::Strong } else { Face::Name }, ink, room);
+        // The menu's button has the corner. Where the whole name has no room, its own part tells more than its beginning.
+        let (beside, face) = (room - 18.0, if short { Face::Strong } else { Face::Name });
+        let own = card.name.strip_prefix("producer-").unwrap_or(&card.name);
+        let name = if pen.width(&card.name, face) <= beside { &card.name } else { own };
+        let face = if pen.width(name, face) <= beside { face } else { Face::Strong };
+        pen.clipped((x, y), name, face, ink, beside);
         if !short {
             pen.clipped((x, y + 20.0), &card.line, Face::Text, &p.muted, room);
         }
@@ -248,7 +253,7 @@ impl Painter {
         let p = &self.palette;
         let pad = if rect.w < 200.0 { 8.0 } else { 16.0 };
         let down = card.health == Health::Down;
-        let face = if rect.h < 110.0 || rect.w < 200.0 { Face::Strong } else { Face::Name };
+        let face = if rect.h < 110.0 || rect.w < 200.0 || self.layout.narrow { Face::Strong } else { Face::Name };
         let y = rect.y + if face == Face::Name { 28.0 } else { 18.0 };
         let ink = if down { &p.muted } else { &p.ink };
         let name = pen.width(&card.name, face);
@@ -335,13 +340,8 @@ impl Painter {
         }
         pen.outline(track, 5.0, if strip.moving.is_some() { &p.accent } else { color }, width);
         pen.dash(&[]);
-        self.records(pen, place, strip, view, alpha * if strip.moving == Some(Moving::Going) { 0.4 } else { 1.0 });
-        let tag = match (strip.moving, strip.eligible) {
-            (Some(Moving::Coming), _) => "joins",
-            (Some(Moving::Going), _) => "leaves",
-            (None, true) => "ELR",
-            (None, false) => return,
-        };
+        self.records(pen, place, strip, view, alpha * if strip.moving == Some(Moving::Going) { 0.6 } else { 1.0 });
+        let Some(tag) = tag_of(strip) else { return };
         let w = pen.width(tag, Face::MonoTiny) + 8.0;
         let body = Rect::new(track.right() - w - 3.0, middle - 7.0, w, 14.0);
         pen.alpha(alpha);
@@ -364,7 +364,8 @@ impl Painter {
         let truth = Shown { end: strip.log_end as f64, high_watermark: strip.high_watermark as f64 };
         let shown = self.shown.get(&(place.broker, strip.partition)).copied().unwrap_or(truth);
         // The newest record stays in sight, with room behind it for the log's end.
-        let capacity = ((track.w - 34.0) / cell).max(1.0);
+        let tag = tag_of(strip).map_or(0.0, |tag| pen.width(tag, Face::MonoTiny) + 8.0);
+        let capacity = ((track.w - 34.0 - tag) / cell).max(1.0);
         let first = (in_sight(strip, shown.end, capacity) - capacity).max(strip.log_start as f64);
         let x_of = |offset: f64| track.x + 4.0 + (offset - first) * cell;
         pen.ctx.save();
@@ -399,10 +400,10 @@ impl Painter {
         }
         pen.alpha(alpha);
         self.epochs(pen, track, strip, x_of);
-        if view.disk {
-            self.files(pen, track, strip, x_of);
-        }
         pen.ctx.restore();
+        if view.disk {
+            self.files(pen, *place, strip, x_of);
+        }
         self.fallen(pen, place, strip, x_of, alpha);
         pen.alpha(alpha);
         let end = x_of(shown.end);
@@ -439,12 +440,17 @@ impl Painter {
     }
 
     /// What is on the disk: a solid line below it; dashed below what is in the page cache alone. Ticks where segments begin.
-    fn files(&self, pen: &Pen, track: Rect, strip: &Strip, x_of: impl Fn(f64) -> f64) {
+    fn files(&self, pen: &Pen, StripPlace { row, track, .. }: StripPlace, strip: &Strip, x_of: impl Fn(f64) -> f64) {
         let p = &self.palette;
         let y = track.bottom() + 2.5;
         let from = x_of(strip.log_start as f64).max(track.x);
         let end = x_of(strip.log_end as f64).min(track.right());
         let middle = x_of(strip.flushed.clamp(strip.log_start, strip.log_end) as f64).clamp(from, end.max(from));
+        let label = track.x - row.x;
+        if label > 60.0 && row.h >= 34.0 && strip.log_end > 0 {
+            let text = format!("on disk: {}", words::short(strip.flushed.max(0).unsigned_abs()));
+            pen.clipped((row.x, track.bottom() + 5.0), &text, Face::Tiny, &p.muted, label - 6.0);
+        }
         pen.line(&[Point { x: from, y }, Point { x: middle, y }], &p.ok, 3.0);
         pen.dash(&[3.0, 3.0]);
         pen.line(&[Point { x: middle, y }, Point { x: end, y }], &p.warn, 2.0);
@@ -613,6 +619,16 @@ impl Painter {
             pen.text((at + 6.0, y + 13.0), &chip.label, Face::MonoTiny, &p.ink, Align::Left);
             at += width + 6.0;
         }
+    }
+}
+
+/// What the controller has in mind for a replica, in a word.
+fn tag_of(strip: &Strip) -> Option<&'static str> {
+    match (strip.moving, strip.eligible) {
+        (Some(Moving::Coming), _) => Some("joins"),
+        (Some(Moving::Going), _) => Some("leaves"),
+        (None, true) => Some("ELR"),
+        (None, false) => None,
     }
 }
 

@@ -68,7 +68,7 @@ impl Painter {
             pen.alpha(if lit { 1.0 } else { 0.25 });
             match link.state {
                 LinkState::Open => pen.line(lane.points(), &self.palette.line, 1.5),
-                LinkState::Slow => pen.line(lane.points(), &self.palette.line, 5.0),
+                LinkState::Slow => pen.line(lane.points(), &self.palette.faint, 5.0),
                 LinkState::Dead => {
                     pen.dash(&[2.0, 6.0]);
                     pen.line(lane.points(), &self.palette.faint, 1.5);
