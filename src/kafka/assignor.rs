@@ -3,7 +3,7 @@
 //! A client-side assignor runs in the member that leads its group, on what every member said when it joined. Each one
 //! is a pure function of topics and members, in a file of its own.
 //!
-//! What we leave out so far: round robin, sticky, cooperative sticky, and the assignors of the KIP-848 coordinator.
+//! What we leave out: round robin, sticky, cooperative sticky, and the assignors of the KIP-848 coordinator.
 
 mod range;
 

@@ -5,7 +5,7 @@
 //! `AbstractKafkaConfig` and `KRaftConfigs` of Apache Kafka 4.3.1.
 //!
 //! What we leave out: settings that could change nothing here (serializers, sockets, security, metrics). `cleanup.policy` is known
-//! and kept, and says itself that compaction does not act on it yet.
+//! and kept, and says itself that compaction does not act on it.
 
 use std::fmt;
 
@@ -418,7 +418,7 @@ settings! {
         leader_throttled_replicas: ThrottledReplicas = "leader.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose sending to followers outside the ISR counts against leader.replication.throttled.rate.";
         follower_throttled_replicas: ThrottledReplicas = "follower.replication.throttled.replicas", "", [0, ANY], "`*` or P:B,P:B,...", "replicas (partition:broker) whose fetching outside the ISR counts against follower.replication.throttled.rate.";
         timestamp_type: TimestampType = "message.timestamp.type", "CreateTime", [0, ANY], "[CreateTime, LogAppendTime]", "whose clock stamps the records.";
-        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; compaction has no effect here yet.";
+        cleanup_policy: CleanupPolicy = "cleanup.policy", "delete", [0, ANY], "[compact, delete]", "old records are deleted by age and size, or all but the last of each key are; compaction has no effect here.";
         segment_bytes: u32 = "segment.bytes", "1073741824", [1_048_576, ANY], "[1048576,...]", "a segment is closed at this size.";
         segment_time: Duration = "segment.ms", "604800000", [1, ANY], "[1,...]", "a segment is closed when a record is this much younger than its first.";
         retention: Duration = "retention.ms", "604800000", [-1, ANY], "[-1,...]", "segments whose newest record is older than this are deleted; -1: never.";

@@ -47,7 +47,6 @@ pub mod purgatory;
 pub mod placement;
 
 pub mod quorum;
-pub mod quota;
 
 pub mod controller;
 
@@ -68,6 +67,8 @@ pub mod group;
 pub mod group_log;
 
 pub mod coordinator;
+
+pub mod quota;
 
 pub mod broker;
 

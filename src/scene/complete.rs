@@ -35,13 +35,14 @@ enum Slot {
     Group,
 }
 
-/// Every command, with its places for names in capitals, and what it does.
+/// Whole commands worth offering, with their places for names in capitals, and what it does.
 const COMMANDS: &[(&str, &str)] = &[
     ("kill NODE", "crash at once; disk kept"),
     ("kill NODE power", "its machine goes dark; what was not flushed is gone"),
     ("stop NODE", "clean shutdown"),
     ("start NODE", "boot again"),
     ("pause NODE", "freeze, as in a long GC pause"),
+    ("pause NODE for 20s", "freeze, and go on by itself"),
     ("resume NODE", "go on"),
     ("slow NODE x10", "everything takes ten times as long"),
     ("wipe NODE", "empty the disk of a node that is down"),
@@ -49,8 +50,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("disk NODE ok", "there is room again"),
     ("disk NODE hdd cache=64MiB", "another disk, more or less memory to cache it"),
     ("cut NODE | NODE", "no message crosses"),
+    ("cut NODE -> NODE", "nothing crosses in this direction"),
     ("link NODE NODE latency=200ms", "change one link"),
     ("heal", "end every network fault"),
+    ("heal NODE NODE", "end the faults of one link"),
     ("send NODE key=K value=V", "one record by hand"),
     ("set NODE rate=10", "change a setting"),
     ("set topic:TOPIC min.insync.replicas=1", "change a topic's setting"),
@@ -66,8 +69,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ("kafka-topics --delete --topic TOPIC", "Kafka's tool"),
     ("kafka-consumer-groups --list", "Kafka's tool"),
     ("kafka-consumer-groups --describe --group GROUP", "offsets and lag"),
-    ("kafka-get-offsets --topic TOPIC --time latest", "offsets by time"),
+    ("kafka-get-offsets --topic TOPIC --time latest", "where each partition ends"),
     ("kafka-log-dirs --describe", "bytes of each replica"),
+    ("kafka-configs --describe --entity-type topics --entity-name TOPIC", "a topic's settings"),
+    ("kafka-leader-election --election-type preferred --all-topic-partitions", "bring leadership home"),
+    ("kafka-reassign-partitions --list", "partitions on the move"),
     ("kafka-metadata-quorum describe --status", "who leads the quorum"),
     ("kafka-metadata-quorum describe --replication --human-readable", "how far each copy of the metadata is"),
     ("kafka-console-consumer --topic TOPIC --from-beginning --max-messages 5", "read records"),

@@ -67,7 +67,7 @@ pub fn event(stamped: &Stamped, names: &Names) -> Option<Event> {
         weight: told.1,
         tag: told.2,
         text: told.3,
-        about: about(stamped, names),
+        about: about(stamped),
     })
 }
 
@@ -463,7 +463,7 @@ fn leave_reason(reason: LeaveReason) -> &'static str {
     }
 }
 
-fn about(stamped: &Stamped, _names: &Names) -> Option<Thing> {
+fn about(stamped: &Stamped) -> Option<Thing> {
     match &stamped.fact {
         Fact::LeaderElected { partition, .. }
         | Fact::IsrChanged { partition, .. }

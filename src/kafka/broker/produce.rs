@@ -97,7 +97,7 @@ impl Broker {
         if waits {
             return false;
         }
-        self.finish_produce(now, id, out);
+        self.finish_produce(id, out);
         true
     }
 
@@ -111,10 +111,10 @@ impl Broker {
                 append.outcome.get_or_insert(ErrorCode::RequestTimedOut);
             }
         }
-        self.finish_produce(now, id, out);
+        self.finish_produce(id, out);
     }
 
-    fn finish_produce(&mut self, _now: Instant, id: u64, out: &mut Effects) {
+    fn finish_produce(&mut self, id: u64, out: &mut Effects) {
         let Some(produce) = self.purgatory.take_produce(id) else { return };
         out.cancel_timer(Timer::DelayedProduce { id });
         for append in &produce.partitions {

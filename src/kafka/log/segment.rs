@@ -80,11 +80,6 @@ impl Segment {
         self.bytes
     }
 
-    /// The largest timestamp of its records; -1 where none has one.
-    pub fn largest_timestamp(&self) -> i64 {
-        self.largest.timestamp
-    }
-
     /// Whether this batch has to go into a new segment (`LogSegment.shouldRoll`).
     pub(super) fn must_roll(&self, batch: &Batch, limits: &SegmentLimits) -> bool {
         let too_old = self.first_timestamp.is_some_and(|first| batch.max_timestamp - first > limits.age_ms);

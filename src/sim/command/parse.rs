@@ -142,7 +142,9 @@ fn slow(words: Words) -> Result<Command, String> {
 fn wipe(words: Words) -> Result<Command, String> {
     let node = words.only_node("wipe NODE")?;
     if node.is_client() {
-        return Err(format!("found `{node}`, allowed is a broker or a controller: a client has no disk"));
+        return Err(format!(
+            "found `{node}`, allowed is a broker, a controller or a ZooKeeper server: a client has no disk"
+        ));
     }
     Ok(Command::Wipe { node })
 }
@@ -159,7 +161,8 @@ fn disk(words: Words) -> Result<Command, String> {
         [word] if word == "ok" => DiskChange::Ok,
         rest => {
             let kind = rest.first().and_then(|word| DiskKind::parse(word));
-            let mut options = Options::read(&rest[usize::from(kind.is_some())..])?;
+            let mut options = Options::read(&rest[usize::from(kind.is_some())..])
+                .map_err(|_| format!("found `{}`, allowed is `{usage}`", rest.join(" ")))?;
             let cache = options.take("cache", units::size, units::SIZE)?;
             options.finish(&["cache"])?;
             if kind.is_none() && cache.is_none() {
@@ -174,7 +177,7 @@ fn disk(words: Words) -> Result<Command, String> {
 /// `cut A B … | C D … [for D]`; for one link, `cut A B` will do. With `->` in place of the bar, only what goes that way
 /// is stopped.
 fn cut(line: &str) -> Result<Command, String> {
-    let usage = "cut A B … | C D … [for D]";
+    let usage = "cut A B … | C D … [for D], with -> for one direction only";
     let spaced = split(&line.replace('|', " | ").replace("->", " -> "))?;
     let (words, lasting) = Words { verb: "cut", rest: spaced.get(1..).unwrap_or_default() }.lasting()?;
     let one_way = words.rest.iter().any(|word| word == "->");
