@@ -140,7 +140,8 @@ impl Faults {
     /// An administrator's command: a partition gets other replicas, or each its preferred leader.
     fn tool(&self, rng: &mut Rng, targets: &[NodeName]) -> Option<Command> {
         let is_broker = |node: &&NodeName| matches!(node, NodeName::Broker(_));
-        let mut brokers: Vec<&NodeName> = targets.iter().filter(is_broker).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut brokers: Vec<&NodeName> =
+            targets.iter().filter(is_broker).collect::<BTreeSet<_>>().into_iter().collect();
         if self.topics.is_empty() || brokers.is_empty() || rng.chance(1, 3) {
             return Command::parse("kafka-leader-election --election-type preferred --all-topic-partitions").ok();
         }
