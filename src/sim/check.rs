@@ -95,6 +95,8 @@ pub struct Checks {
     /// first epoch. Whoever has to begin another one, as a leader that stopped cleanly remembers one batch only, sends
     /// again what is there, and nothing is promised: sequences start anew.
     idempotent: BTreeMap<ClientId, bool>,
+    /// A disk was emptied. If it was that of a voter, ids may be given out twice.
+    wiped: bool,
     verdict: Verdict,
 }
 
@@ -132,7 +134,10 @@ impl Checks {
             }
             let broker = stamped.node.and_then(Node::broker);
             match &stamped.fact {
-                Fact::Command { text } => self.leaders.command(text),
+                Fact::Command { text } => {
+                    self.wiped |= text.starts_with("wipe ");
+                    self.leaders.command(text);
+                }
                 Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
                     if *unclean {
                         self.logs.elected_uncleanly(*partition, *epoch, verdict);

@@ -34,7 +34,8 @@ impl QuorumChecks {
         logs: impl FnOnce() -> Vec<MetadataLog>,
     ) -> Option<Broken> {
         if let Fact::Command { text } = &stamped.fact {
-            self.void |= text.starts_with("wipe controller-");
+            // In combined mode a broker's disk is a voter's, too.
+            self.void |= text.starts_with("wipe ");
         }
         let Some(Node::Controller(voter)) = stamped.node.filter(|_| !self.void) else { return None };
         let broken = match &stamped.fact {
