@@ -444,7 +444,7 @@ impl Broker {
             Timer::AlterPartition => self.send_proposals(now, out),
             Timer::FollowerFetch { leader } => self.run_fetcher(now, leader, out),
             Timer::DelayedFetch { id } => self.finish_fetch(id, out),
-            Timer::DelayedProduce { id } => self.expire_produce(now, id, out),
+            Timer::DelayedProduce { id } => self.expire_produce(id, out),
             Timer::LogRecovery
             | Timer::WriteBack
             | Timer::LogRetention

@@ -41,7 +41,7 @@ impl Broker {
             Acks::Leader => self.answer_produce(from, correlation_id, &appended, out),
             Acks::All => {
                 let id = self.purgatory.hold_produce(DelayedProduce { from, correlation_id, partitions: appended });
-                if !self.try_complete_produce(now, id, out) {
+                if !self.try_complete_produce(id, out) {
                     out.set_timer(now + timeout, Timer::DelayedProduce { id });
                 }
             }
@@ -74,7 +74,7 @@ impl Broker {
     }
 
     /// Answers a waiting produce if each of its batches is committed or has failed. Returns whether it did.
-    pub(super) fn try_complete_produce(&mut self, now: Instant, id: u64, out: &mut Effects) -> bool {
+    pub(super) fn try_complete_produce(&mut self, id: u64, out: &mut Effects) -> bool {
         let Some(produce) = self.purgatory.produce_mut(id) else { return true };
         let mut waits = false;
         for append in produce.partitions.iter_mut().filter(|append| append.outcome.is_none()) {
@@ -102,8 +102,8 @@ impl Broker {
     }
 
     /// On [`Timer::DelayedProduce`]: what is not committed by now has timed out. It stays in the log.
-    pub(super) fn expire_produce(&mut self, now: Instant, id: u64, out: &mut Effects) {
-        if self.try_complete_produce(now, id, out) {
+    pub(super) fn expire_produce(&mut self, id: u64, out: &mut Effects) {
+        if self.try_complete_produce(id, out) {
             return;
         }
         if let Some(produce) = self.purgatory.produce_mut(id) {

@@ -138,7 +138,7 @@ impl Broker {
         }
         if (led && !leads) || new_epoch {
             self.proposals.remove(&partition);
-            self.wake_everyone(now, partition, out);
+            self.wake_everyone(partition, out);
         }
     }
 
@@ -153,7 +153,7 @@ impl Broker {
         if self.is_offsets_topic(partition.topic) {
             self.coordinate_partition(now, partition, out);
         }
-        self.wake_everyone(now, partition, out);
+        self.wake_everyone(partition, out);
     }
 
     /// The leader's log grew.
@@ -176,7 +176,7 @@ impl Broker {
             return;
         }
         for id in self.purgatory.produces_on(partition) {
-            self.try_complete_produce(now, id, out);
+            self.try_complete_produce(id, out);
         }
         self.wake_fetches(partition, out);
         if self.is_offsets_topic(partition.topic) {
@@ -191,9 +191,9 @@ impl Broker {
     }
 
     /// The partition has another leader now, or none: whoever waits for it is told.
-    fn wake_everyone(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    fn wake_everyone(&mut self, partition: TopicPartition, out: &mut Effects) {
         for id in self.purgatory.produces_on(partition) {
-            self.try_complete_produce(now, id, out);
+            self.try_complete_produce(id, out);
         }
         self.wake_fetches(partition, out);
     }
