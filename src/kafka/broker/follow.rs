@@ -30,7 +30,17 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fetcher {
     pub(super) partitions: BTreeMap<TopicPartition, Progress>,
+    /// How far below the leader's high watermark each log ended when records last came (`PartitionFetchState.lag`).
+    lags: BTreeMap<TopicPartition, Offset>,
     in_flight: bool,
+}
+
+impl Fetcher {
+    /// Whether a partition has everything that is committed, as far as the last answer tells
+    /// (`PartitionFetchState.isReplicaInSync`).
+    pub(super) fn is_caught_up(&self, partition: TopicPartition) -> bool {
+        self.lags.get(&partition).is_some_and(|lag| *lag <= 0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +83,7 @@ impl Broker {
             if Some(*id) != leader {
                 fetcher.partitions.remove(&partition);
             }
+            fetcher.lags.remove(&partition);
             !fetcher.partitions.is_empty() || fetcher.in_flight || Some(*id) == leader
         });
         let first = match self.truncation {
@@ -100,8 +111,8 @@ impl Broker {
         if fetcher.in_flight {
             return;
         }
-        let throttled: Vec<TopicPartition> =
-            fetcher.partitions.keys().copied().filter(|partition| self.follower_throttles(*partition)).collect();
+        let throttles = |partition: &TopicPartition| self.follower_throttles(fetcher, *partition);
+        let throttled: Vec<TopicPartition> = fetcher.partitions.keys().copied().filter(throttles).collect();
         let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
         let tells_epoch = self.truncation == TruncationRule::DivergingEpoch;
         let mut wanted = Vec::with_capacity(fetcher.partitions.len());
@@ -207,8 +218,15 @@ impl Broker {
                     *progress = Progress::AwaitingMetadata;
                 } else {
                     let before = replica.high_watermark();
+                    let has_records = !answer.batches.is_empty();
                     replica.append_fetched(answer.batches, answer.high_watermark, out);
                     let rose = replica.high_watermark() > before;
+                    let lag = (answer.high_watermark - replica.log().end()).max(0);
+                    if let Some(fetcher) = self.fetchers.get_mut(&leader)
+                        && (has_records || !fetcher.lags.contains_key(&answer.partition))
+                    {
+                        fetcher.lags.insert(answer.partition, lag);
+                    }
                     self.follow_log_start(answer.partition, answer.log_start_offset, out);
                     self.after_log_growth(now, answer.partition, out);
                     if rose {

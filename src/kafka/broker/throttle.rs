@@ -3,10 +3,11 @@
 //!
 //! Which replicas count: `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas` of the topic.
 //! How much all of a broker's get together: `leader.replication.throttled.rate` and `follower.replication.throttled.rate`.
-//! A replica in the ISR is never held back (`ReplicaManager.shouldLeaderThrottle`, `shouldFollowerThrottle`), though its
-//! bytes count, too.
+//! A leader never holds back a replica in the ISR (`ReplicaManager.shouldLeaderThrottle`), nor does a follower hold itself
+//! back once it has everything committed (`RemoteLeaderEndPoint.shouldFollowerThrottle`), though their bytes count, too.
 
 use super::Broker;
+use super::follow::Fetcher;
 use crate::kafka::ids::TopicPartition;
 use crate::kafka::message::{FetchRequest, FetchedPartition};
 use crate::kafka::quota::Rate;
@@ -57,11 +58,10 @@ impl Broker {
     }
 
     /// Whether this broker does not ask for a partition for now.
-    pub(super) fn follower_throttles(&self, partition: TopicPartition) -> bool {
-        let in_isr = || self.observer.image().partition(partition).is_some_and(|known| known.isr.contains(&self.id));
+    pub(super) fn follower_throttles(&self, fetcher: &Fetcher, partition: TopicPartition) -> bool {
         self.is_throttled_follower(partition)
             && self.throttle.follower.exceeds(self.throttle.now, self.config.follower_throttled_rate)
-            && !in_isr()
+            && !fetcher.is_caught_up(partition)
     }
 
     fn is_throttled_follower(&self, partition: TopicPartition) -> bool {

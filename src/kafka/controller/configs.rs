@@ -148,7 +148,13 @@ fn check_cluster(key: &Name, value: Option<&Name>) -> Result<(), ApiError> {
         Some(value) => config.set(key, value),
         None => known(config.get(key).is_some(), key),
     };
-    outcome.map_err(|error| refusal(error, "broker"))
+    outcome.map_err(|error| match error {
+        // What Kafka has and this model does not is no error of Kafka's making.
+        SettingError::Unknown { name, .. } => {
+            ApiError::new(ErrorCode::InvalidRequest, format!("Cannot update these configs dynamically: [{name}]"))
+        }
+        error => refusal(error, "broker"),
+    })
 }
 
 fn known(is_known: bool, key: &Name) -> Result<(), SettingError> {
