@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Instant as Clock;
 
 use brokerscope::kafka::fact::Fact;
-use brokerscope::kafka::ids::{BrokerId, Node, TopicPartition};
+use brokerscope::kafka::ids::{BrokerId, Node, TopicId, TopicPartition};
 use brokerscope::sim::command::Command;
 use brokerscope::sim::scenario::Scenario;
 use brokerscope::sim::world::World;
@@ -19,6 +19,9 @@ const RUNS: u64 = 3;
 /// After this the answer is "never".
 const PATIENCE: Duration = Duration::secs(240);
 
+/// One replica: the brokers that live can give it a leader at once.
+const CREATE: &str = "kafka-topics --create --topic wanted --partitions 1 --replication-factor 1";
+
 /// Who dies.
 #[derive(Clone, Copy)]
 enum Victim {
@@ -28,6 +31,8 @@ enum Victim {
     ControllerBroker,
     /// The active controller: until another is active and has everything it needs.
     Controller,
+    /// The same: until a topic is led that somebody asks for as soon as it is dead.
+    ControllerTopic,
 }
 
 fn main() {
@@ -40,6 +45,9 @@ fn main() {
     row(&counts, "zookeeper", Victim::Broker, "a broker", "every partition it led is led again");
     row(&counts, "kraft", Victim::Controller, "the active controller", "the next one is active");
     row(&counts, "zookeeper", Victim::Controller, "the broker that is the controller", "the next one has loaded");
+    let until = "a topic that is asked for at once is led";
+    row(&counts, "kraft", Victim::ControllerTopic, "the active controller", until);
+    row(&counts, "zookeeper", Victim::ControllerTopic, "the broker that is the controller", until);
     let until = "every partition it led is led again";
     row(&counts, "zookeeper", Victim::ControllerBroker, "the broker that is the controller", until);
 }
@@ -73,10 +81,10 @@ fn run(mode: &str, partitions: u32, victim: Victim, seed: u64) -> Option<Duratio
     let controller = world.report().cluster.controller?;
     let broker = match victim {
         Victim::Broker => BrokerId(1 + controller % 3),
-        Victim::ControllerBroker | Victim::Controller => BrokerId(controller),
+        Victim::ControllerBroker | Victim::Controller | Victim::ControllerTopic => BrokerId(controller),
     };
     let name = match (victim, mode) {
-        (Victim::Controller, "kraft") => format!("controller-{controller}"),
+        (Victim::Controller | Victim::ControllerTopic, "kraft") => format!("controller-{controller}"),
         _ => format!("broker-{broker}"),
     };
     let mut open: BTreeSet<TopicPartition> = world
@@ -87,12 +95,18 @@ fn run(mode: &str, partitions: u32, victim: Victim, seed: u64) -> Option<Duratio
         .collect();
     world.listen(true);
     world.command(&Command::parse(&format!("kill {name}")).ok()?).ok()?;
+    if matches!(victim, Victim::ControllerTopic) {
+        world.command(&Command::parse(CREATE).ok()?).ok()?;
+    }
+    let known: BTreeSet<TopicId> = world.image()?.topics.keys().copied().collect();
     while world.now() < killed_at + PATIENCE {
         world.run_event();
         for stamped in world.take_journal() {
             let done = match (&stamped.fact, victim) {
                 (Fact::ControllerActive { .. } | Fact::ControllerLoaded { .. }, Victim::Controller) => true,
                 (_, Victim::Controller) => false,
+                (Fact::BecameLeader { partition, .. }, Victim::ControllerTopic) => !known.contains(&partition.topic),
+                (_, Victim::ControllerTopic) => false,
                 (Fact::BecameLeader { partition, .. }, _) if stamped.node != Some(Node::Broker(broker)) => {
                     open.remove(partition) && open.is_empty()
                 }

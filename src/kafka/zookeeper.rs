@@ -327,7 +327,7 @@ impl ZooKeeperServer {
     fn ended_session(&self, txn: &ZkTxn) -> Option<(super::ids::BrokerId, bool)> {
         let ends = match &txn.write.change {
             ZkChange::CloseSession { .. } => true,
-            ZkChange::Op(op) if matches!(op, ZkOp::CloseSession) => false,
+            ZkChange::Op(ZkOp::CloseSession) => false,
             _ => return None,
         };
         Some((self.tree().session(txn.write.session)?.client, ends))

@@ -32,7 +32,7 @@ pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::Fact;
+use crate::kafka::fact::{Fact, NodeState};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -164,6 +164,10 @@ impl Checks {
                     self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
                 Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
+                Fact::NodeState(NodeState::Starting) => {
+                    let Some(broker) = broker else { continue };
+                    self.logs.restarted(broker);
+                }
                 Fact::Appended { partition, base_offset, epoch, leader, .. } => {
                     let Some(broker) = broker else { continue };
                     logs::appended(stamped, (broker, *leader), *partition, *base_offset, *epoch, world, verdict);

@@ -16,6 +16,9 @@ pub enum Strategy {
     ControlledShutdown,
 }
 
+/// Whether a replica stays in the ISR.
+type Keep<'a> = &'a dyn Fn(&BrokerId) -> bool;
+
 /// A leader and the ISR it begins with, or `None` where nobody can be elected.
 pub fn elect(
     strategy: Strategy,
@@ -25,7 +28,7 @@ pub fn elect(
     shutting_down: impl Fn(BrokerId) -> bool,
 ) -> Option<(BrokerId, Vec<BrokerId>)> {
     let is_fit = |id: &BrokerId| live(*id) && isr.contains(id);
-    let (leader, keep): (Option<BrokerId>, &dyn Fn(&BrokerId) -> bool) = match strategy {
+    let (leader, keep): (Option<BrokerId>, Keep) = match strategy {
         Strategy::Offline { unclean } => {
             let clean = assignment.iter().copied().find(|id| is_fit(id) && !shutting_down(*id));
             let any = || assignment.iter().copied().find(|id| unclean && live(*id) && !shutting_down(*id));

@@ -372,7 +372,7 @@ impl ZooKeeperServer {
                 let near =
                     1 + leading.last_heard.iter().filter(|(server, at)| **server != self.id && heard(at)).count();
                 let gathering = !leading.established && now.since(leading.since) <= INIT_LIMIT;
-                if near < majority && !gathering || !leading.established && !gathering {
+                if (!leading.established || near < majority) && !gathering {
                     return self.look(now, out);
                 }
                 for server in leading.acked.keys().filter(|server| **server != self.id) {

@@ -15,6 +15,8 @@ pub(super) struct LogChecks {
     hurt: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
     /// The epoch of the last unclean election. A leader before it that has not heard of it goes on committing for nothing.
     unclean: BTreeMap<TopicPartition, LeaderEpoch>,
+    /// Brokers that started since a controller of ZooKeeper mode took over.
+    restarted: BTreeSet<BrokerId>,
 }
 
 /// The last committed batch of a partition. As every replica's log is one history, it stands for all before it.
@@ -50,10 +52,16 @@ impl LogChecks {
         }
     }
 
-    /// ZooKeeper mode: the controller died before it saw a leader die, and the next one finds that broker alive again. It
-    /// leads on in the same epoch, from the high watermark that its disk has.
+    pub(super) fn restarted(&mut self, broker: BrokerId) {
+        self.restarted.insert(broker);
+    }
+
+    /// ZooKeeper mode: the controller was gone before it saw a leader die, and the next one finds that broker alive again.
+    /// It leads on in the same epoch (`PartitionStateMachine.initializePartitionState`), from the high watermark that its
+    /// disk has. Brokers that did not start anew have no such excuse.
     pub(super) fn controller_replaced(&mut self) {
-        self.high_watermarks.clear();
+        let restarted = std::mem::take(&mut self.restarted);
+        self.high_watermarks.retain(|(broker, _), _| !restarted.contains(broker));
     }
 
     pub(super) fn became_leader(
@@ -189,6 +197,10 @@ impl LogChecks {
     ) {
         let Some(tip) = self.committed.get(&partition).copied() else { return };
         let Some(leader) = world.replica(broker, partition) else { return };
+        // Told late, of an epoch that is over: nobody follows it, and it commits nothing.
+        if world.registration(partition).is_some_and(|known| known.leader_epoch > leader.leader_epoch()) {
+            return;
+        }
         if tip_at(leader.log(), tip.next_offset) != Some(tip) && !world.has_old_rules() {
             let what = format!(
                 "{}: broker-{broker} leads without the committed records below {}; its log ends at {}",
