@@ -139,7 +139,7 @@ impl Checks {
                     self.leaders.command(text);
                 }
                 Fact::LeaderElected { partition, leader, epoch, unclean, .. } => {
-                    if *unclean {
+                    if *unclean || leader.is_some_and(|leader| self.logs.had_moved_away(*partition, leader)) {
                         self.logs.elected_uncleanly(*partition, *epoch, verdict);
                     }
                     self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
@@ -150,6 +150,7 @@ impl Checks {
                     self.logs.healed(*partition, to);
                     self.leaders.elected(stamped, *partition, None, world, verdict);
                 }
+                Fact::ElrChanged { partition, to, .. } => self.logs.eligible(*partition, to, world),
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(broker) = broker else { continue };
                     self.leaders.became_leader(stamped, broker, *partition, *epoch, world, verdict);

@@ -16,11 +16,13 @@ pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
-    /// The last committed offset, the generation that the coordinator took it in, where that is known, and when.
-    commits: BTreeMap<(Name, TopicPartition), (Offset, Option<Generation>, Option<i64>)>,
+    commits: BTreeMap<(Name, TopicPartition), LastCommit>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
+
+/// The last committed offset, the generation that the coordinator took it in, where that is known, and when.
+type LastCommit = (Offset, Option<Generation>, Option<i64>);
 
 /// What one batch commits: offsets and when the coordinator took them in.
 type Commits = BTreeMap<(Name, TopicPartition), (Offset, i64)>;

@@ -15,8 +15,13 @@ pub(super) struct LogChecks {
     hurt: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
     /// The epoch of the last unclean election. A leader before it that has not heard of it goes on committing for nothing.
     unclean: BTreeMap<TopicPartition, LeaderEpoch>,
+<<<<<<< HEAD
     /// Brokers that started since a controller of ZooKeeper mode took over.
     restarted: BTreeSet<BrokerId>,
+=======
+    /// Brokers that stayed eligible to lead when their replica was moved elsewhere.
+    moved: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
+>>>>>>> wt-check
 }
 
 /// The last committed batch of a partition. As every replica's log is one history, it stands for all before it.
@@ -45,8 +50,24 @@ impl LogChecks {
         self.forgive(partition, verdict);
     }
 
+    /// `PartitionChangeBuilder.maybePopulateTargetElr` keeps replicas that a reassignment takes away, where what is left
+    /// of the ISR is below `min.insync.replicas`. Such a broker gets an empty log if the partition comes back to it, and
+    /// may be elected with that one: Kafka's own gap.
+    pub(super) fn eligible(&mut self, partition: TopicPartition, elr: &[BrokerId], world: &impl Witness) {
+        let Some(known) = world.registration(partition) else { return };
+        let gone = elr.iter().copied().filter(|id| !known.replicas.contains(id));
+        self.moved.entry(partition).or_default().extend(gone);
+    }
+
+    pub(super) fn had_moved_away(&self, partition: TopicPartition, leader: BrokerId) -> bool {
+        self.moved.get(&partition).is_some_and(|moved| moved.contains(&leader))
+    }
+
     /// In the ISR again, a machine has what it had lost.
     pub(super) fn healed(&mut self, partition: TopicPartition, isr: &[BrokerId]) {
+        if let Some(moved) = self.moved.get_mut(&partition) {
+            moved.retain(|id| !isr.contains(id));
+        }
         if let Some(hurt) = self.hurt.get_mut(&partition) {
             hurt.retain(|id| !isr.contains(id));
         }
