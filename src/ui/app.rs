@@ -15,6 +15,7 @@ use super::keys;
 use super::page::Page;
 use super::playback_bar::PlaybackBar;
 use super::report::ReportTables;
+use super::scenario_menu::Choice;
 use super::scenarios;
 use super::script;
 use super::shown::Shown;
@@ -103,11 +104,14 @@ fn open_link(page: Page, link: &str) -> Result<(), String> {
 
 #[component]
 fn Top(page: Page, on_theme: Callback<()>, on_why: Callback<()>) -> impl IntoView {
-    let choices = scenarios::BUILT_IN
+    let choice = |(name, file): &(&'static str, &str)| {
+        // What is built in can be read: the tests run every one of them.
+        let scenario = Scenario::parse(file).ok()?;
+        Some(Choice { name, title: scenario.title, summary: scenario.summary })
+    };
+    let chapters = scenarios::CHAPTERS
         .iter()
-        .map(|(name, file)| {
-            (*name, Scenario::parse(file).map_or_else(|_| (*name).to_owned(), |scenario| scenario.title))
-        })
+        .map(|chapter| (chapter.title, chapter.scenarios.iter().filter_map(choice).collect()))
         .collect();
     let title = Memo::new(move |_| {
         page.chosen.track();
@@ -120,7 +124,7 @@ fn Top(page: Page, on_theme: Callback<()>, on_why: Callback<()>) -> impl IntoVie
     });
     view! {
         <TopBar
-            choices=choices
+            chapters=chapters
             chosen=page.chosen
             title=title
             seed=seed

@@ -23,6 +23,7 @@ mod node_menu;
 mod page;
 mod playback_bar;
 mod report;
+mod scenario_menu;
 mod scenarios;
 mod script;
 mod shown;

@@ -125,7 +125,7 @@ impl Page {
     /// Opens a built-in scenario.
     pub fn load_built_in(self, name: &str) -> Result<(), String> {
         let file = scenarios::file(name).ok_or_else(|| {
-            let known: Vec<&str> = scenarios::BUILT_IN.iter().map(|(name, _)| *name).collect();
+            let known: Vec<&str> = scenarios::all().map(|(name, _)| name).collect();
             format!("There is no scenario called {name}. There are: {}.", known.join(", "))
         })?;
         self.load(file)?;

@@ -3,15 +3,13 @@
 use leptos::prelude::*;
 
 use super::icons::{Glyph, Icon};
-
-/// A scenario of the menu: its name in the address and its title.
-pub type Choice = (&'static str, String);
+use super::scenario_menu::{Choice, ScenarioMenu};
 
 /// Name, scenario menu, share, theme, help.
 #[component]
 pub fn TopBar(
-    /// The built-in scenarios.
-    choices: Vec<Choice>,
+    /// The built-in scenarios: titles of chapters, and what is in them.
+    chapters: Vec<(&'static str, Vec<Choice>)>,
     /// The chosen one's name; empty for one that came by link or script.
     #[prop(into)]
     chosen: Signal<String>,
@@ -26,10 +24,6 @@ pub fn TopBar(
     on_theme: Callback<()>,
     on_help: Callback<()>,
 ) -> impl IntoView {
-    let options: Vec<_> = choices
-        .into_iter()
-        .map(|(name, title)| view! { <option value=name selected=move || chosen.get() == name>{title}</option> })
-        .collect();
     view! {
         <header class="topbar">
             <h1 class="brand" title="Brokerscope">
@@ -41,17 +35,7 @@ pub fn TopBar(
                 </svg>
                 <span>"Brokerscope"</span>
             </h1>
-            <select
-                data-testid="scenarios"
-                aria-label="Scenario"
-                prop:value=move || chosen.get()
-                on:change=move |event| on_choose.run(event_target_value(&event))
-            >
-                <Show when=move || chosen.get().is_empty()>
-                    <option value="" selected>{move || title.get()}</option>
-                </Show>
-                {options}
-            </select>
+            <ScenarioMenu chapters=chapters chosen=chosen title=title on_choose=on_choose />
             <span class="grow"></span>
             <span class="seed">{move || format!("seed {}", seed.get())}</span>
             <button class="button wide" data-testid="why" on:click=move |_| on_why.run(())>"Why?"</button>

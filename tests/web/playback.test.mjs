@@ -10,7 +10,7 @@ test('the page opens on hello and plays it by itself', async ({ open }) => {
   const page = await open();
   await moves(page);
   assert.equal((await report(page)).scenario, 'Ten hellos through three brokers');
-  assert.equal(await by(page, 'scenarios').inputValue(), 'hello');
+  assert.equal(await by(page, 'scenarios').getAttribute('data-value'), 'hello');
 });
 
 test('what plays can be seen to move', async ({ open }) => {
@@ -52,12 +52,47 @@ for (const name of scenarios) {
   test(`${name} is in the menu, opens from it and plays`, async ({ open }) => {
     const page = await open(`?scenario=${name === 'hello' ? 'load-balance' : 'hello'}`);
     const title = /^title = "(.*)"/m.exec(readFileSync(`${root}/scenarios/${name}.toml`, 'utf8'))[1];
-    await by(page, 'scenarios').selectOption(name);
+    await by(page, 'scenarios').click();
+    await by(page, `scenario-${name}`).click();
+    await by(page, 'scenario-menu').waitFor({ state: 'detached' });
     await page.waitForFunction((title) => window.brokerscope.report().scenario === title, title);
     await moves(page);
-    assert.equal(await by(page, 'scenarios').inputValue(), name);
+    assert.equal(await by(page, 'scenarios').getAttribute('data-value'), name);
   });
 }
+
+test('the scenario menu is walked through with the keys, and Escape leaves it', async ({ open }) => {
+  const page = await open();
+  const on = (id) => page.waitForFunction((id) => document.activeElement?.getAttribute('data-testid') === id, id);
+  await by(page, 'scenarios').focus();
+  await page.keyboard.press('Enter');
+  await on('scenario-hello');
+  await page.keyboard.press('Escape');
+  await by(page, 'scenario-menu').waitFor({ state: 'detached' });
+  await on('scenarios');
+  await page.keyboard.press('Enter');
+  await on('scenario-hello');
+  await page.keyboard.press('End');
+  await on('scenario-kip-279');
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowDown');
+  await on('scenario-load-balance');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => window.brokerscope.report().scenario !== 'Ten hellos through three brokers');
+  assert.equal(await by(page, 'scenarios').getAttribute('data-value'), 'load-balance');
+});
+
+test('on a phone every scenario of the menu can be reached', { context: { viewport: { width: 390, height: 844 }, hasTouch: true } }, async ({ open }) => {
+  const page = await open();
+  await by(page, 'scenarios').tap();
+  for (const name of scenarios) {
+    await by(page, `scenario-${name}`).scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await by(page, `scenario-${name}`).boundingBox();
+    assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= 844, name);
+  }
+  await by(page, 'scenario-kip-101').tap();
+  await page.waitForFunction(() => window.brokerscope.report().scenario.startsWith('KIP-101'));
+});
 
 test('a run is the same whether it was watched or not', async ({ open }) => {
   const page = await open('?scenario=redelivery');

@@ -84,7 +84,7 @@ impl Painter {
             }
         }
         pen.alpha(1.0);
-        self.legend(&pen);
+        self.legend(&pen, view.disk);
     }
 
     /// A node's card: its body and its border, by how it fares.
@@ -210,7 +210,9 @@ impl Painter {
         let y = rect.center().y + 4.0;
         let ink = if card.health == Health::Down { &p.muted } else { &p.ink };
         pen.text((rect.x + 12.0, y), label, Face::Mono, ink, Align::Left);
-        let mut room = rect.w - 24.0 - 30.0;
+        // On a narrow screen the menu's button is always there, at the right.
+        let right = rect.right() - if self.layout.narrow { 26.0 } else { 12.0 };
+        let mut room = right - rect.x - 12.0 - 30.0;
         if card.active && rect.w > 90.0 {
             self.crown(pen, rect.x + 40.0, y, &p.ink);
             room -= 18.0;
@@ -243,9 +245,9 @@ impl Painter {
         let short = if card.active { role.rsplit(" · ").next() } else { role.split(" · ").next() };
         let role = if pen.width(role, Face::Tiny) <= room { role } else { short.unwrap_or(role) };
         if pen.width(role, Face::Tiny) <= room {
-            pen.text((rect.right() - 12.0, y), role, Face::Tiny, &p.muted, Align::Right);
+            pen.text((right, y), role, Face::Tiny, &p.muted, Align::Right);
         } else if card.active {
-            pen.dot(Point { x: rect.right() - 14.0, y: rect.center().y }, 3.5, &p.accent);
+            pen.dot(Point { x: right - 2.0, y: rect.center().y }, 3.5, &p.accent);
         }
     }
 

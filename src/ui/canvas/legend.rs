@@ -7,9 +7,9 @@ use crate::scene::layout::{Point, Rect};
 use crate::scene::marks::Mark;
 
 impl Painter {
-    pub(super) fn legend(&mut self, pen: &Pen) {
+    pub(super) fn legend(&mut self, pen: &Pen, disk: bool) {
         let Some(area) = self.layout.legend else { return };
-        let rows = [
+        let mut rows = vec![
             "records, coloured by key",
             "not on all in-sync replicas yet",
             "high watermark: read up to here",
@@ -20,6 +20,9 @@ impl Painter {
             "outside the ISR",
             "a leader epoch begins",
         ];
+        if disk {
+            rows.push("on the disk; in memory alone");
+        }
         let step = area.h / rows.len() as f64;
         for (place, text) in rows.into_iter().enumerate() {
             let y = area.y + (place as f64 + 0.5) * step;
@@ -70,6 +73,12 @@ impl Painter {
                     1.0,
                 );
                 pen.text((x, y + 6.0), "e1", Face::MonoTiny, &self.palette.muted, Align::Left);
+            }
+            9 => {
+                pen.line(&[Point { x: x - 8.0, y }, Point { x: x + 1.0, y }], &self.palette.ok, 3.0);
+                pen.dash(&[3.0, 3.0]);
+                pen.line(&[Point { x: x + 3.0, y }, Point { x: x + 14.0, y }], &self.palette.warn, 2.0);
+                pen.dash(&[]);
             }
             _ => {
                 let shape = [Shape::Ask, Shape::Tick, Shape::Control][(row - 4).min(2)];
