@@ -15,13 +15,10 @@ pub(super) struct LogChecks {
     hurt: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
     /// The epoch of the last unclean election. A leader before it that has not heard of it goes on committing for nothing.
     unclean: BTreeMap<TopicPartition, LeaderEpoch>,
-<<<<<<< HEAD
     /// Brokers that started since a controller of ZooKeeper mode took over.
     restarted: BTreeSet<BrokerId>,
-=======
     /// Brokers that stayed eligible to lead when their replica was moved elsewhere.
     moved: BTreeMap<TopicPartition, BTreeSet<BrokerId>>,
->>>>>>> wt-check
 }
 
 /// The last committed batch of a partition. As every replica's log is one history, it stands for all before it.
