@@ -98,7 +98,7 @@ test('a setting is changed in place in the inspector', async ({ open }) => {
   await page.keyboard.press('Enter');
   const row = by(page, 'inspector').locator('tr', { has: page.locator('th', { hasText: /^linger\.ms$/ }) });
   if (!(await row.isVisible())) await by(page, 'inspector').locator('summary', { hasText: /setting/i }).click();
-  await row.getByRole('button').click();
+  await row.getByTitle('Change it').click();
   await row.locator('input').fill('50');
   await row.locator('input').press('Enter');
   await row.getByText('50').waitFor();
