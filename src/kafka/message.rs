@@ -799,6 +799,20 @@ pub struct AlteredPartition {
     pub partition_epoch: PartitionEpoch,
 }
 
+impl AlteredPartition {
+    /// The proposal counts nothing; the fields besides the error are the protocol's defaults.
+    pub fn refused(partition: TopicPartition, error: ErrorCode) -> Self {
+        Self {
+            partition,
+            error,
+            leader: None,
+            leader_epoch: LeaderEpoch(-1),
+            isr: Vec::new(),
+            partition_epoch: PartitionEpoch(-1),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct BrokerRegistrationRequest {
     pub broker: BrokerId,

@@ -5,7 +5,7 @@
 //! (KIP-841, KIP-903).
 
 use super::super::error::ErrorCode;
-use super::super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, TopicPartition};
+use super::super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
 use super::super::message::{
     AlterPartition, AlterPartitionRequest, AlterPartitionResponse, AlteredPartition, Response,
 };
@@ -25,7 +25,7 @@ pub fn alter(cluster: &Cluster, request: &AlterPartitionRequest) -> Decision {
     let mut records = Vec::new();
     let altered = request.partitions.iter().map(|proposal| {
         alter_one(cluster, request.broker, proposal, &mut records)
-            .unwrap_or_else(|error| refused(proposal.partition, error))
+            .unwrap_or_else(|error| AlteredPartition::refused(proposal.partition, error))
     });
     let partitions = altered.collect();
     let response = Response::AlterPartition(AlterPartitionResponse { error: ErrorCode::None, partitions });
@@ -112,15 +112,4 @@ fn is_eligible(cluster: &Cluster, broker: BrokerId, epoch: BrokerEpoch) -> bool 
     }
     let known = cluster.image.brokers.get(&broker).filter(|known| known.is_active());
     known.is_some_and(|known| epoch == BrokerEpoch(-1) || epoch == known.epoch)
-}
-
-fn refused(partition: TopicPartition, error: ErrorCode) -> AlteredPartition {
-    AlteredPartition {
-        partition,
-        error,
-        leader: None,
-        leader_epoch: LeaderEpoch(-1),
-        isr: Vec::new(),
-        partition_epoch: PartitionEpoch(-1),
-    }
 }

@@ -232,7 +232,7 @@ impl ZkController {
                 if failed {
                     again.push(partition);
                 }
-                altered.push(refusal(partition, ErrorCode::InvalidUpdateVersion));
+                altered.push(AlteredPartition::refused(partition, ErrorCode::InvalidUpdateVersion));
                 continue;
             };
             let Some(ZkReply::Written { stat, .. }) = parts.get(1) else { continue };
@@ -322,7 +322,7 @@ impl ZkController {
                 Ok(None) => refused.extend(
                     self.image.partition(proposal.partition).map(|state| confirmation(proposal.partition, state)),
                 ),
-                Err(error) => refused.push(refusal(proposal.partition, error)),
+                Err(error) => refused.push(AlteredPartition::refused(proposal.partition, error)),
             }
         }
         self.steps.push_back(Step::Write { changes, then: Then::Answer { from, correlation_id, refused } });
@@ -418,16 +418,5 @@ fn confirmation(partition: TopicPartition, state: &PartitionRegistration) -> Alt
         leader_epoch: state.leader_epoch,
         isr: state.isr.clone(),
         partition_epoch: state.partition_epoch,
-    }
-}
-
-fn refusal(partition: TopicPartition, error: ErrorCode) -> AlteredPartition {
-    AlteredPartition {
-        partition,
-        error,
-        leader: None,
-        leader_epoch: LeaderEpoch(-1),
-        isr: Vec::new(),
-        partition_epoch: PartitionEpoch(-1),
     }
 }
