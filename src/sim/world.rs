@@ -723,13 +723,15 @@ impl Witness for World {
     }
 
     fn registration(&self, partition: TopicPartition) -> Option<&PartitionRegistration> {
-        // Controllers come first in the order of nodes.
+        // Controllers come first in the order of nodes. One that is frozen goes on thinking that it is active: whoever is
+        // in the newest epoch says who is.
         let controllers = self.slots.range(..Node::Broker(BrokerId(i32::MIN)));
-        let active = controllers.filter_map(|(_, slot)| match &slot.machine {
-            Machine::Controller(controller) if controller.is_active() => Some(controller),
+        let running = controllers.filter_map(|(_, slot)| match &slot.machine {
+            Machine::Controller(controller) => Some(controller),
             _ => None,
         });
-        active.max_by_key(|controller| controller.quorum().epoch())?.image().partition(partition)
+        let newest = running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active()))?;
+        newest.image().partition(partition).filter(|_| newest.is_active())
     }
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
