@@ -147,8 +147,11 @@ impl Checks {
                 }
                 Fact::IsrChanged { partition, from, to, .. } => {
                     self.logs.joined(stamped, *partition, from, to, world, verdict);
-                    self.logs.healed(*partition, to);
+                    self.logs.healed(*partition, from, to);
                     self.leaders.elected(stamped, *partition, None, world, verdict);
+                }
+                Fact::ReassignmentEnded { partition, replicas, .. } => {
+                    self.logs.moved(*partition, replicas, world, verdict)
                 }
                 Fact::ElrChanged { partition, to, .. } => self.logs.eligible(*partition, to, world),
                 Fact::BecameLeader { partition, epoch, .. } => {

@@ -60,13 +60,14 @@ impl LogChecks {
         self.moved.get(&partition).is_some_and(|moved| moved.contains(&leader))
     }
 
-    /// In the ISR again, a machine has what it had lost.
-    pub(super) fn healed(&mut self, partition: TopicPartition, isr: &[BrokerId]) {
+    /// In the ISR again, a machine has what it had lost. One that the controller has not yet taken out of it does not.
+    pub(super) fn healed(&mut self, partition: TopicPartition, from: &[BrokerId], to: &[BrokerId]) {
+        let joined = |id: &BrokerId| to.contains(id) && !from.contains(id);
         if let Some(moved) = self.moved.get_mut(&partition) {
-            moved.retain(|id| !isr.contains(id));
+            moved.retain(|id| !joined(id));
         }
         if let Some(hurt) = self.hurt.get_mut(&partition) {
-            hurt.retain(|id| !isr.contains(id));
+            hurt.retain(|id| !joined(id));
         }
     }
 
@@ -267,6 +268,22 @@ impl LogChecks {
         let alone = world.registration(partition).is_none_or(|known| known.isr.len() <= 1);
         let sound = copies(partition, tip, world).into_iter().any(|id| !hurt.contains(&id));
         if alone || !sound || hurt.len() as u64 >= u64::from(min_isr) {
+            self.forgive(partition, verdict);
+        }
+    }
+
+    /// The partition has moved to `replicas`, which may be in the ISR and yet have lost their page cache with the power: the
+    /// controller has not heard of it. Where that leaves no sound copy, the operator has deleted the last one.
+    pub(super) fn moved(
+        &mut self,
+        partition: TopicPartition,
+        replicas: &[BrokerId],
+        world: &impl Witness,
+        verdict: &mut Verdict,
+    ) {
+        let Some(tip) = self.committed.get(&partition).copied() else { return };
+        let Some(hurt) = self.hurt.get(&partition).filter(|hurt| !hurt.is_empty()) else { return };
+        if !copies(partition, tip, world).iter().any(|id| replicas.contains(id) && !hurt.contains(id)) {
             self.forgive(partition, verdict);
         }
     }
