@@ -396,6 +396,26 @@ pub enum Fact {
         group: Name,
         error: ErrorCode,
     },
+    /// The application told the consumer to return nothing of these partitions (`pause`), or to go on (`resume`).
+    PartitionsPaused {
+        partitions: Vec<TopicPartition>,
+        paused: bool,
+    },
+    /// The application failed on a record; `attempt` counts from 1.
+    RecordFailed {
+        group: Option<Name>,
+        partition: TopicPartition,
+        offset: Offset,
+        origin: Option<Origin>,
+        attempt: u32,
+        then: FailurePolicy,
+    },
+    /// Consumer protocol (KIP-848): the member has heard of its new epoch. 0 before it has joined, -1 once it has left.
+    MemberEpoch {
+        group: Name,
+        from: Generation,
+        to: Generation,
+    },
     LeavingGroup {
         group: Name,
         reason: LeaveReason,
@@ -437,6 +457,71 @@ pub enum Fact {
         partition: TopicPartition,
         offset: Offset,
     },
+    /// The group has no committed offset there any more: it expired, or was deleted.
+    OffsetDeleted {
+        group: Name,
+        partition: TopicPartition,
+    },
+    /// The state of a group of the consumer protocol (KIP-848), or of a share group (KIP-932).
+    ModernGroupState {
+        group: Name,
+        from: ModernGroupPhase,
+        to: ModernGroupPhase,
+        epoch: Generation,
+    },
+    /// Consumer protocol (KIP-848): the group has another epoch, and its target assignment is out of date.
+    GroupEpoch {
+        group: Name,
+        epoch: Generation,
+        reason: EpochReason,
+    },
+    /// The target assignment of that group epoch, member by member.
+    TargetAssigned {
+        group: Name,
+        epoch: Generation,
+        members: Vec<(Name, Vec<(Name, u32)>)>,
+    },
+    /// A member came one step nearer to its target (`CurrentAssignmentBuilder`).
+    MemberReconciled {
+        group: Name,
+        member: Name,
+        epoch: Generation,
+        state: ReconciliationState,
+        assigned: Vec<(Name, u32)>,
+        revoking: Vec<(Name, u32)>,
+    },
+    /// The group now follows the consumer protocol, or the classic one again.
+    GroupConverted {
+        group: Name,
+        to_consumer: bool,
+    },
+
+    // Share groups (KIP-932), at the partition's leader
+    /// A member has records that follow each other for itself, until the lock's time is over.
+    RecordsAcquired {
+        group: Name,
+        member: Name,
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+        delivery_count: u16,
+    },
+    /// It has not any more.
+    AcquisitionEnded {
+        group: Name,
+        member: Name,
+        partition: TopicPartition,
+        base_offset: Offset,
+        count: u32,
+        how: AcquisitionEnd,
+    },
+    /// Everything before `to` is acknowledged or archived.
+    ShareStartAdvanced {
+        group: Name,
+        partition: TopicPartition,
+        from: Offset,
+        to: Offset,
+    },
 
     // Tools
     /// A tool prints these lines and ends; `ok` is false where its exit status would not be zero.
@@ -475,6 +560,8 @@ pub enum NodeState {
 pub enum ResetReason {
     /// It goes on where the group has committed.
     Committed,
+    /// The application asked for it (`seek`).
+    Sought,
     /// `auto.offset.reset`, for want of a committed offset.
     NoOffset,
     /// `auto.offset.reset`, because the offset is not in the log.
@@ -500,6 +587,58 @@ pub enum LeaveReason {
     Replaced,
     /// It came when `group.max.size` members had joined already.
     GroupFull,
+    /// It did not give up partitions before its rebalance timeout (KIP-848).
+    RevocationTimeout,
+    /// Somebody removed it by its instance id (`removeMembersFromConsumerGroup`).
+    RemovedByAdmin,
+}
+
+/// What an application does about a record that it cannot work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailurePolicy {
+    /// The process dies, uncommitted.
+    Crash,
+    /// It goes on with the next record.
+    Skip,
+    /// It tries again.
+    Retry,
+    /// It sends the record to another topic and goes on.
+    DeadLetter,
+}
+
+/// Why a group of the consumer protocol has a new epoch (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EpochReason {
+    MemberJoined,
+    MemberLeft,
+    SubscriptionChanged,
+    /// A subscribed topic was created or deleted, or got partitions.
+    MetadataChanged,
+}
+
+/// How far a member of the consumer protocol is with its target (`MemberState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReconciliationState {
+    Stable,
+    /// It must give up partitions first.
+    UnrevokedPartitions,
+    /// It waits for others to give up partitions.
+    UnreleasedPartitions,
+}
+
+/// How a member of a share group came to let records go (`AcknowledgeType`, and what happens without one).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AcquisitionEnd {
+    /// Done.
+    Accepted,
+    /// Somebody else may have them.
+    Released,
+    /// Nobody shall have them.
+    Rejected,
+    /// The lock's time was over: as if released.
+    TimedOut,
+    /// Delivered as often as `group.share.delivery.count.limit` allows.
+    LimitReached,
 }
 
 /// A voter's part in the metadata quorum (`QuorumState`).
@@ -564,6 +703,32 @@ impl GroupPhase {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+            Self::Dead => "Dead",
+        }
+    }
+}
+
+/// The state of a group whose assignment the coordinator works out (`ConsumerGroup.ConsumerGroupState`,
+/// `ShareGroup.ShareGroupState`, which has no Assigning and no Reconciling).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModernGroupPhase {
+    Empty,
+    /// The target assignment is of an older epoch than the group.
+    Assigning,
+    /// Some members have not reached the target.
+    Reconciling,
+    Stable,
+    Dead,
+}
+
+impl ModernGroupPhase {
+    /// Kafka's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
             Self::Dead => "Dead",
         }

@@ -460,6 +460,8 @@ fn leave_reason(reason: LeaveReason) -> &'static str {
         LeaveReason::SyncTimeout => "it did not ask for its assignment in time",
         LeaveReason::Replaced => "a new instance took its place",
         LeaveReason::GroupFull => "the group is full",
+        LeaveReason::RevocationTimeout => "it did not give up its partitions in time",
+        LeaveReason::RemovedByAdmin => "an administrator removed it",
     }
 }
 

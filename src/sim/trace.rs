@@ -325,6 +325,42 @@ impl Names {
             Fact::OffsetCommitted { group, partition, offset } => {
                 format!("{group} {} committed={offset}", p(partition))
             }
+            Fact::OffsetDeleted { group, partition } => format!("{group} {} committed=none", p(partition)),
+            Fact::PartitionsPaused { partitions, paused } => {
+                format!("{} {}", if *paused { "pauses" } else { "resumes" }, self.partitions(partitions))
+            }
+            Fact::RecordFailed { partition, offset, attempt, then, .. } => {
+                format!("{} failed on {offset} attempt={attempt}: {then:?}", p(partition))
+            }
+            Fact::MemberEpoch { group, from, to } => format!("{group} member epoch {from} -> {to}"),
+            Fact::ModernGroupState { group, from, to, epoch } => {
+                format!("{group} {} -> {} epoch={epoch}", from.name(), to.name())
+            }
+            Fact::GroupEpoch { group, epoch, reason } => format!("{group} group epoch={epoch} {reason:?}"),
+            Fact::TargetAssigned { group, epoch, members } => {
+                format!("{group} target epoch={epoch} {}", members_of(members))
+            }
+            Fact::MemberReconciled { group, member, epoch, state, assigned, revoking } => {
+                let mut line = format!("{group} {member} epoch={epoch} {state:?} {}", named(assigned));
+                if !revoking.is_empty() {
+                    let _ = write!(line, " revoking {}", named(revoking));
+                }
+                line
+            }
+            Fact::GroupConverted { group, to_consumer } => {
+                format!("{group} converted to {}", if *to_consumer { "consumer" } else { "classic" })
+            }
+            Fact::RecordsAcquired { group, member, partition, base_offset, count, delivery_count } => {
+                let end = base_offset + i64::from(*count);
+                format!("{group} {} acquired {base_offset}..{end} by {member} delivery={delivery_count}", p(partition))
+            }
+            Fact::AcquisitionEnded { group, member, partition, base_offset, count, how } => {
+                let end = base_offset + i64::from(*count);
+                format!("{group} {} {how:?} {base_offset}..{end} by {member}", p(partition))
+            }
+            Fact::ShareStartAdvanced { group, partition, from, to } => {
+                format!("{group} {} share start {from} -> {to}", p(partition))
+            }
             Fact::ToolFinished { output, ok } => format!("tool {} {:?}", if *ok { "ok" } else { "failed" }, output),
         }
     }
@@ -375,4 +411,17 @@ fn node_state(state: NodeState) -> &'static str {
         NodeState::Stopped => "stopped",
         NodeState::Killed => "killed",
     }
+}
+
+/// `[t-0 t-1]`
+fn named(partitions: &[(Name, u32)]) -> String {
+    let names: Vec<String> = partitions.iter().map(|(topic, partition)| format!("{topic}-{partition}")).collect();
+    format!("[{}]", names.join(" "))
+}
+
+/// `m1=[t-0] m2=[t-1]`
+fn members_of(members: &[(Name, Vec<(Name, u32)>)]) -> String {
+    let each: Vec<String> =
+        members.iter().map(|(member, partitions)| format!("{member}={}", named(partitions))).collect();
+    each.join(" ")
 }
