@@ -17,7 +17,6 @@ use super::heartbeat::Heartbeat;
 use super::offsets::CommitFor;
 use super::{Closing, Consumer, Purpose};
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
-use crate::kafka::config::AssignmentStrategy;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
@@ -323,10 +322,9 @@ impl Consumer {
             owned_partitions: Vec::new(),
             generation: self.membership.generation,
             rack: self.config.client_rack.as_deref().map(Name::from),
+            user_data: None,
         });
-        let assignor = match self.config.assignment_strategy {
-            AssignmentStrategy::Range => Assignor::Range,
-        };
+        let assignors = self.config.assignment_strategy.iter().map(Assignor::from);
         let request = JoinGroupRequest {
             group,
             session_timeout: self.config.session_timeout,
@@ -334,7 +332,7 @@ impl Consumer {
             member_id: self.membership.member_id.clone(),
             group_instance_id: self.instance_id(),
             client_id: self.client_id.clone(),
-            protocols: vec![(assignor.name().into(), subscription)],
+            protocols: assignors.map(|assignor| (assignor.name().into(), subscription.clone())).collect(),
         };
         let timeout = self.config.request_timeout.max(self.config.max_poll_interval + JOIN_GROUP_TIMEOUT_LAPSE);
         let (to, purpose) = (Node::Broker(coordinator), Purpose::JoinGroup(self.membership.sent()));
