@@ -214,6 +214,14 @@ choice! {
     }
 }
 
+choice! {
+    /// `group.protocol`: how a consumer keeps its place in its group.
+    GroupProtocol {
+        /// JoinGroup and SyncGroup: the clients share the partitions among themselves.
+        Classic = "classic",
+    }
+}
+
 /// `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas`: partition and broker, or `*`
 /// (`ThrottledReplicaListValidator`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -323,6 +331,7 @@ settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
+        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic]", "how the group shares its partitions; from the next start of the process.";
         assignment_strategy: AssignmentStrategy = "partition.assignment.strategy", "range", [0, ANY], "[range]", "the client-side assignor of the group.";
         session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
         heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
