@@ -241,6 +241,14 @@ impl SettingValue for AssignmentStrategies {
     }
 }
 
+choice! {
+    /// `group.protocol`: how a consumer keeps its place in its group.
+    GroupProtocol {
+        /// JoinGroup and SyncGroup: the clients share the partitions among themselves.
+        Classic = "classic",
+    }
+}
+
 /// `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas`: partition and broker, or `*`
 /// (`ThrottledReplicaListValidator`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -350,6 +358,7 @@ settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
+        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic]", "how the group shares its partitions; from the next start of the process.";
         assignment_strategy: AssignmentStrategies = "partition.assignment.strategy", "range,cooperative-sticky", [0, ANY], "a list of [range, roundrobin, sticky, cooperative-sticky]", "the client-side assignors, the preferred one first; a group takes the one that all its members have and most prefer.";
         session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
         heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
