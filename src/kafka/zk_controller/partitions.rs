@@ -219,6 +219,7 @@ impl ZkController {
     /// The changes are written, or were refused.
     pub(super) fn written(&mut self, changes: Vec<Change>, then: Then, results: &[ZkResult], desk: &mut Desk) {
         if results.iter().any(has_moved) {
+            self.steps.push_front(Step::Write { changes, then });
             return self.moved(desk);
         }
         let live: Vec<BrokerId> = self.image.brokers.keys().copied().collect();
