@@ -9,6 +9,7 @@ mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod groups;
 mod live;
 mod logs;
 mod partition_change;
@@ -81,6 +82,7 @@ const KINDS: &[Kind] = &[
     ("varint", &["kind", "value", "hex"], encodings::varint),
     ("batch_v2", &[], batches::batch_v2),
     ("assignor_range", &[], |_, case, findings| assignors::assignor(Assignor::Range, case, findings)),
+    ("group_classic", &[], groups::group_coordinator),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
