@@ -30,13 +30,14 @@ use super::membership::{MemberState, Sent};
 use super::offsets::CommitFor;
 use super::{Closing, Consumer, Purpose};
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
-use crate::kafka::config::{AssignmentStrategy, ConsumerConfig};
+use crate::kafka::config::ConsumerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{Name, Node, TopicPartition};
+use crate::kafka::ids::{Generation, Name, Node, TopicPartition};
 use crate::kafka::message::{
     Assignment, JoinGroupRequest, JoinGroupResponse, Request, Subscription, SyncGroupRequest, SyncGroupResponse,
+    UserData,
 };
 use crate::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub(super) struct Joining {
     assigned_for: Option<Vec<(Name, u32)>>,
     /// An answer to SyncGroup. poll() takes it, once its topics are known.
     arriving: Option<Assignment>,
+    /// The last assignment that was taken, and its generation. Sticky assignors remember it, even once it is lost.
+    remembered: Option<(Vec<(Name, u32)>, Generation)>,
 }
 
 /// The commit before partitions are given up.
@@ -86,9 +89,7 @@ enum LastCommit {
 impl Joining {
     pub(super) fn new(config: &ConsumerConfig) -> Self {
         Self {
-            assignors: match config.assignment_strategy {
-                AssignmentStrategy::Range => vec![Assignor::Range],
-            },
+            assignors: config.assignment_strategy.iter().map(Assignor::from).collect(),
             protocol: None,
             rejoin_needed: true,
             under_way: false,
@@ -100,12 +101,26 @@ impl Joining {
             leading: None,
             assigned_for: None,
             arriving: None,
+            remembered: None,
         }
     }
 
     /// The highest rebalance protocol that all assignors have: cooperative, else eager.
     fn is_cooperative(&self) -> bool {
-        false
+        self.assignors.iter().all(|assignor| assignor.is_cooperative())
+    }
+
+    /// What an assignor of this member remembers of the assignments before (`subscriptionUserData`).
+    fn user_data(&self, assignor: Assignor) -> Option<UserData> {
+        let generation = self.remembered.as_ref().map(|(_, generation)| *generation);
+        match assignor {
+            Assignor::Sticky => {
+                let (partitions, generation) = self.remembered.clone()?;
+                Some(UserData::Sticky { partitions, generation: Some(generation) })
+            }
+            Assignor::CooperativeSticky => Some(UserData::Cooperative { generation }),
+            _ => None,
+        }
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -225,14 +240,19 @@ impl Consumer {
         self.membership.state = MemberState::PreparingRebalance;
         self.membership.joining.under_way = true;
         out.note(Fact::JoiningGroup { group: group.clone() });
-        let subscription = Rc::new(Subscription {
+        let subscription = Subscription {
             topics: self.topics.clone(),
             owned_partitions: self.owned_by_name(),
             generation: self.membership.generation,
             rack: self.config.client_rack.as_deref().map(Name::from),
-        });
+            user_data: None,
+        };
         self.membership.joining.joined_for = Some(self.topics.iter().cloned().collect());
-        let assignors = self.membership.joining.assignors.iter();
+        let joining = &self.membership.joining;
+        let protocol = |assignor: &Assignor| {
+            let user_data = joining.user_data(*assignor);
+            (assignor.protocol_name().into(), Rc::new(Subscription { user_data, ..subscription.clone() }))
+        };
         let request = JoinGroupRequest {
             group,
             session_timeout: self.config.session_timeout,
@@ -240,7 +260,7 @@ impl Consumer {
             member_id: self.membership.member_id.clone(),
             group_instance_id: self.instance_id(),
             client_id: self.client_id.clone(),
-            protocols: assignors.map(|assignor| (assignor.name().into(), subscription.clone())).collect(),
+            protocols: joining.assignors.iter().map(protocol).collect(),
         };
         let timeout = self.config.request_timeout.max(self.config.max_poll_interval + JOIN_GROUP_TIMEOUT_LAPSE);
         let (to, purpose) = (Node::Broker(coordinator), Purpose::JoinGroup(self.membership.sent()));
@@ -411,8 +431,11 @@ impl Consumer {
             self.revoke(taken_away, out);
             self.membership.request_rejoin();
         }
-        self.membership.joining.arriving = None;
-        self.membership.joining.last_commit = LastCommit::Due;
+        let generation = self.membership.generation;
+        let joining = &mut self.membership.joining;
+        joining.arriving = None;
+        joining.last_commit = LastCommit::Due;
+        joining.remembered = generation.map(|generation| (assignment.to_vec(), generation));
         self.assign(now, partitions, out);
         true
     }
