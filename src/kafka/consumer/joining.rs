@@ -25,10 +25,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::commits::{CommitFor, CommitMode};
 use super::heartbeat::Heartbeat;
 use super::membership::{MemberState, Sent};
-use super::offsets::CommitFor;
-use super::{Closing, Consumer, Purpose};
+use super::{Closing, Consumer, Purpose, Reads};
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
 use crate::kafka::config::ConsumerConfig;
 use crate::kafka::effects::{Effects, Timer};
@@ -140,6 +140,13 @@ impl Joining {
         self.arriving = None;
     }
 
+    /// It was given partitions of a topic that it did not know of, and wants.
+    pub(super) fn joined_also_for(&mut self, topic: &Name) {
+        if let Some(joined_for) = &mut self.joined_for {
+            joined_for.insert(topic.clone());
+        }
+    }
+
     /// The commit before partitions are given up is answered.
     pub(super) fn last_commit_over(&mut self, retry: bool) {
         if let LastCommit::Sent { until } = self.last_commit {
@@ -162,6 +169,10 @@ impl Consumer {
         if self.is_assignment_outdated() || self.is_subscription_outdated() {
             self.membership.request_rejoin();
         }
+        if !self.view.has_answer_for_all() && matches!(self.reads, Reads::Pattern(_)) {
+            // It does not know yet what it wants.
+            return false;
+        }
         let joining = &self.membership.joining;
         if joining.under_way || !joining.rejoin_needed {
             return !joining.under_way;
@@ -182,11 +193,11 @@ impl Consumer {
             return true;
         }
         let eager = !self.membership.joining.is_cooperative();
-        if self.config.enable_auto_commit {
-            if eager {
-                // What comes from here on belongs to whoever gets the partitions next.
-                self.fetcher.stop_for_revocation();
-            }
+        let going = if eager { self.fetcher.assigned() } else { self.unwanted_partitions() };
+        let by_application = !going.is_empty() && self.application.task().commit != CommitMode::None;
+        if self.config.enable_auto_commit || by_application {
+            // What comes from here on belongs to whoever gets the partitions next.
+            self.fetcher.stop_for_revocation(&going);
             if !self.commit_first(now, out) {
                 return false;
             }
@@ -197,8 +208,7 @@ impl Consumer {
         if eager || !self.is_of_a_generation() {
             self.give_up_partitions(out);
         } else {
-            let unwanted = self.unwanted_partitions();
-            self.revoke(unwanted, out);
+            self.revoke(going, out);
         }
         true
     }
@@ -421,6 +431,9 @@ impl Consumer {
             self.membership.request_rejoin();
             return true;
         }
+        for (name, _) in assignment.iter() {
+            self.trust_leader(name);
+        }
         let partition =
             |(name, partition): &(Name, u32)| Some(TopicPartition::new(self.view.topic(name)?.id, *partition));
         let mut partitions: Vec<TopicPartition> = assignment.iter().filter_map(partition).collect();
@@ -428,6 +441,12 @@ impl Consumer {
         let mut taken_away = self.fetcher.assigned();
         taken_away.retain(|partition| !partitions.contains(partition));
         if !taken_away.is_empty() {
+            if self.application.task().commit != CommitMode::None {
+                self.fetcher.stop_for_revocation(&taken_away);
+                if !self.commit_first(now, out) {
+                    return false;
+                }
+            }
             self.revoke(taken_away, out);
             self.membership.request_rejoin();
         }
