@@ -742,8 +742,10 @@ impl Witness for World {
             Machine::Controller(controller) => Some(controller),
             _ => None,
         });
-        let newest = running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active()))?;
-        newest.image().partition(partition).filter(|_| newest.is_active())
+        match running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active())) {
+            Some(newest) => newest.image().partition(partition).filter(|_| newest.is_active()),
+            None => self.zk_controller().and_then(|(_, controller)| controller.image().partition(partition)),
+        }
     }
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
