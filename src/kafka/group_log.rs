@@ -7,12 +7,14 @@
 //!
 //! What we leave out: notes beside an offset, user data of assignors; both are written as empty, and skipped in reading.
 
+mod consumer;
 mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
 use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
@@ -25,6 +27,8 @@ use crate::time::{Duration, Instant};
 pub enum GroupRecord {
     Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
     Group { group: Name, value: Option<GroupMetadataValue> },
+    /// About a group of the consumer protocol (KIP-848).
+    Consumer { group: Name, record: ConsumerRecord },
 }
 
 /// Where a group will read on in one partition.
@@ -109,6 +113,7 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Consumer { group, record } => record.encode(group),
         }
     }
 
@@ -126,7 +131,10 @@ impl GroupRecord {
                 let group = key.string()?;
                 Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
             }
-            _ => None,
+            kind => {
+                let (group, record) = ConsumerRecord::decode(kind, &mut key, value)?;
+                Some(Self::Consumer { group, record })
+            }
         }
     }
 }
