@@ -52,7 +52,7 @@ use super::fact::{Fact, ModernGroupPhase, ReconciliationState};
 use super::group_log::ConsumerRecord;
 use super::ids::{Generation, Name, TopicId, TopicPartition};
 use super::message::Subscription;
-use super::message::consumer_group::{DescribedConsumerGroup, DescribedConsumerMember, LEAVE_EPOCH};
+use super::message::consumer_group::{DescribedConsumerGroup, DescribedConsumerMember};
 use super::metadata::MetadataImage;
 use crate::time::{Duration, Instant};
 
@@ -311,11 +311,6 @@ impl Member {
     /// Whether it has partitions to give up.
     pub fn is_revoking(&self) -> bool {
         self.standing.state == Some(ReconciliationState::UnrevokedPartitions)
-    }
-
-    /// Whether it has left the group, and only its records go after it.
-    fn has_left(&self) -> bool {
-        self.standing.epoch == LEAVE_EPOCH
     }
 
     fn subscribed_regex(&self) -> Option<&Name> {

@@ -14,7 +14,7 @@ use crate::kafka::effects::Timer;
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{EpochReason, Fact};
 use crate::kafka::group_log::{ConsumerRecord, RegexValue};
-use crate::kafka::ids::{Generation, OFFSETS_TOPIC};
+use crate::kafka::ids::Generation;
 use crate::kafka::metadata::MetadataImage;
 use crate::time::Duration;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::{ClassicMember, ConsumerGroup, Epochs, Member, ModernGroupPhase, Name};
-use crate::kafka::group_log::{ConsumerRecord, CurrentMemberValue, ConsumerMemberValue, RegexValue};
+use super::{ClassicMember, ConsumerGroup, Member, ModernGroupPhase, Name};
+use crate::kafka::group_log::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue};
 use crate::kafka::ids::Generation;
 use crate::kafka::message::consumer_group::LEAVE_EPOCH;
 
