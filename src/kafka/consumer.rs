@@ -10,7 +10,7 @@
 //! What a commit says is therefore always done: positions are committed inside poll(), when the work on everything that
 //! earlier polls returned is over. What a crash interrupts has not been committed, and another member gets it again.
 //!
-//! What we leave out: KIP-848 membership, cooperative assignors, seek and pause by the application, commits by the
+//! What we leave out: cooperative assignors, seek and pause by the application, commits by the
 //! application itself (`enable.auto.commit=false` commits nothing), and the filter for aborted transactions.
 
 mod application;
@@ -20,6 +20,7 @@ mod fetching;
 mod heartbeat;
 mod joining;
 mod membership;
+mod modern;
 mod offsets;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use self::offsets::{AutoCommit, CommitFor};
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, GroupProtocol};
 use super::connection::{InFlight, LostConnections};
 use super::effects::{Effects, Input, Timer};
 use super::error::ErrorCode;
@@ -149,6 +150,10 @@ enum Purpose {
     JoinGroup(Sent),
     SyncGroup(Sent),
     Heartbeat(Sent),
+    /// Of a member of the consumer protocol, in that epoch.
+    MemberHeartbeat(Generation),
+    /// The last heartbeat of one.
+    Goodbye,
     LeaveGroup,
     Commit(CommitFor, Sent, Vec<(TopicPartition, Offset)>),
     OffsetFetch,
@@ -327,6 +332,9 @@ impl Consumer {
             }
             self.application.begin(now, self.group.as_ref(), out);
         }
+        if self.membership.protocol == GroupProtocol::Consumer {
+            self.keep_in_touch(now, out);
+        }
         if self.closing != Closing::Closed
             && let Some((to, request)) = self.view.next_request(now, out)
         {
@@ -388,6 +396,10 @@ impl Consumer {
                 self.on_heartbeat(now, &sent, response.error, out);
             }
             (Purpose::LeaveGroup, Response::LeaveGroup(_)) => self.left(out),
+            (Purpose::MemberHeartbeat(epoch), Response::ConsumerGroupHeartbeat(response)) => {
+                self.on_member_heartbeat(now, epoch, response, out);
+            }
+            (Purpose::Goodbye, Response::ConsumerGroupHeartbeat(_)) => self.left(out),
             (Purpose::Commit(why, sent, offsets), Response::OffsetCommit(response)) => {
                 self.on_commit(now, why, &sent, &offsets, &response, out);
             }
@@ -452,7 +464,8 @@ impl Consumer {
             Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
             Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
             Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
-            Purpose::LeaveGroup => self.left(out),
+            Purpose::MemberHeartbeat(_) => self.member_heartbeat_failed(now, out),
+            Purpose::LeaveGroup | Purpose::Goodbye => self.left(out),
             Purpose::Commit(why, ..) => self.commit_failed(now, why, ErrorCode::NetworkException, out),
             Purpose::OffsetFetch => self.offset_fetch_failed(now, out),
             Purpose::ListOffsets(partitions) => {

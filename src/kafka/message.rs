@@ -508,6 +508,8 @@ pub struct OffsetCommitResponse {
 #[derive(Clone, Debug)]
 pub struct OffsetFetchRequest {
     pub group: Name,
+    /// Member id and epoch of a member of the consumer protocol (KIP-848).
+    pub member: Option<(Name, Generation)>,
     /// `None` asks for every partition the group has committed.
     pub partitions: Option<Vec<TopicPartition>>,
 }

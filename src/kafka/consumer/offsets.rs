@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::fetcher::State;
 use super::membership::{MemberState, Sent};
 use super::{Consumer, Purpose};
-use crate::kafka::config::OffsetReset;
+use crate::kafka::config::{GroupProtocol, OffsetReset};
 use crate::kafka::effects::Effects;
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, ResetReason};
-use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, Generation, LeaderEpoch, Name, Node, Offset, TopicPartition};
 use crate::kafka::message::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
     OffsetFetchResponse, OffsetSpec, Request,
@@ -130,6 +130,8 @@ impl Consumer {
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator | ErrorCode::RequestTimedOut => {
                 self.membership.forget_coordinator();
             }
+            // The consumer protocol's heartbeats find out for themselves.
+            _ if self.membership.protocol == GroupProtocol::Consumer => {}
             ErrorCode::FencedInstanceId if current => self.fatal = Some(error),
             ErrorCode::RebalanceInProgress => self.membership.request_rejoin(),
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration
@@ -148,7 +150,10 @@ impl Consumer {
         if let Some(group) = self.group.clone() {
             out.note(Fact::CommitFailed { group, error });
         }
-        if !error.is_retriable() {
+        // A member of the consumer protocol may have come to another epoch meanwhile, and commits under that one.
+        let outdated = error == ErrorCode::StaleMemberEpoch && why != CommitFor::Interval;
+        let outdated = outdated && self.membership.state() == MemberState::Stable;
+        if !error.is_retriable() && !outdated {
             return self.commit_over(why, false);
         }
         let pause = self.backoff().pause(self.commits.failures, &mut self.rng);
@@ -164,6 +169,9 @@ impl Consumer {
     fn commit_over(&mut self, why: CommitFor, retry: bool) {
         match why {
             CommitFor::Interval => {}
+            CommitFor::Revocation if self.membership.protocol == GroupProtocol::Consumer => {
+                self.membership.modern.last_commit_over(retry);
+            }
             CommitFor::Revocation => self.membership.joining.last_commit_over(retry),
             CommitFor::Close => self.close_committed(retry),
         }
@@ -223,8 +231,15 @@ impl Consumer {
             return self.wake_at(now, at, out);
         }
         self.commits.fetching = true;
-        let request = OffsetFetchRequest { group, partitions: Some(partitions) };
+        let request = OffsetFetchRequest { group, member: self.member_and_epoch(), partitions: Some(partitions) };
         self.send(now, Node::Broker(coordinator), Request::OffsetFetch(request), Purpose::OffsetFetch, out);
+    }
+
+    /// Who a member of the consumer protocol is: then the coordinator checks it.
+    fn member_and_epoch(&self) -> Option<(Name, Generation)> {
+        let is_modern = self.membership.protocol == GroupProtocol::Consumer;
+        let epoch = self.membership.generation().filter(|_| is_modern)?;
+        Some((self.membership.member_id().clone(), epoch))
     }
 
     /// `OffsetFetchResponseHandler`.

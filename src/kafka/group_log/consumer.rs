@@ -69,6 +69,17 @@ pub struct RegexValue {
 }
 
 impl ConsumerRecord {
+    /// Whether it takes something away.
+    pub fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Epoch(value) | Self::TargetEpoch(value) => value.is_none(),
+            Self::Member { value, .. } => value.is_none(),
+            Self::Target { value, .. } => value.is_none(),
+            Self::Current { value, .. } => value.is_none(),
+            Self::Regex { value, .. } => value.is_none(),
+        }
+    }
+
     pub(super) fn encode(&self, group: &str) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut key = Writer::default();
         let (kind, of) = match self {

@@ -89,7 +89,7 @@ impl ConsumerGroup {
 
     /// [`Timer::ConsumerGroupRegexes`] came: every expression stands for the topics that it matches now
     /// (`handleRegularExpressionsResult`).
-    pub fn resolve_regexes(&mut self, turn: &mut Turn) -> Changes {
+    pub fn resolve_regexes(&mut self, turn: &Turn) -> Changes {
         let mut changes = Changes::default();
         let wanted: BTreeSet<Name> = self.members().filter_map(|member| member.subscribed_regex().cloned()).collect();
         let mut regexes = BTreeMap::new();

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::{ClassicMember, ConsumerGroup, Member, ModernGroupPhase, Name};
+use crate::kafka::effects::Effects;
+use crate::kafka::fact::Fact;
 use crate::kafka::group_log::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue};
 use crate::kafka::ids::Generation;
 use crate::kafka::message::consumer_group::LEAVE_EPOCH;
@@ -20,16 +22,8 @@ pub struct ResolvedRegex {
 }
 
 impl ConsumerGroup {
-    /// Takes in records that were written together, and says which state the group was in before.
-    pub fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a ConsumerRecord>) -> ModernGroupPhase {
-        for record in records {
-            self.apply_one(record);
-        }
-        let phase = self.phase_by_members();
-        std::mem::replace(&mut self.phase, phase)
-    }
-
-    fn apply_one(&mut self, record: &ConsumerRecord) {
+    /// Takes in one record. [`settle`](Self::settle) follows when those that belong together are in.
+    pub fn apply(&mut self, record: &ConsumerRecord) {
         match record {
             ConsumerRecord::Epoch(Some((epoch, hash))) => (self.epoch, self.metadata_hash) = (*epoch, *hash),
             // Whoever keeps the groups lets this one go.
@@ -114,6 +108,23 @@ impl ConsumerGroup {
             if self.held.get(partition) == Some(&member.standing.epoch) {
                 self.held.remove(partition);
             }
+        }
+    }
+
+    /// Says which state the group is in now, if that is another one.
+    pub fn settle(&mut self, out: &mut Effects) {
+        self.turn_to(self.phase_by_members(), out);
+    }
+
+    /// The group goes.
+    pub fn bury(&mut self, out: &mut Effects) {
+        self.turn_to(ModernGroupPhase::Dead, out);
+    }
+
+    fn turn_to(&mut self, to: ModernGroupPhase, out: &mut Effects) {
+        let from = std::mem::replace(&mut self.phase, to);
+        if from != to {
+            out.note(Fact::ModernGroupState { group: self.id.clone(), from, to, epoch: self.epoch });
         }
     }
 
