@@ -305,6 +305,55 @@ choice! {
     GroupProtocol {
         /// JoinGroup and SyncGroup: the clients share the partitions among themselves.
         Classic = "classic",
+        /// ConsumerGroupHeartbeat: the coordinator shares them (KIP-848).
+        Consumer = "consumer",
+    }
+}
+
+choice! {
+    /// An assignor that runs in the group coordinator (KIP-848).
+    ServerAssignor {
+        Uniform = "uniform" | "org.apache.kafka.coordinator.group.assignor.uniformassignor",
+        Range = "range" | "org.apache.kafka.coordinator.group.assignor.rangeassignor",
+    }
+}
+choice! {
+    /// `group.consumer.migration.policy`: which conversions between the two protocols happen by themselves.
+    MigrationPolicy { Disabled = "disabled", Downgrade = "downgrade", Upgrade = "upgrade", Bidirectional = "bidirectional" }
+}
+
+impl ServerAssignor {
+    /// Its name in the protocol.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Range => "range",
+        }
+    }
+}
+
+/// `group.consumer.assignors`: those that members may ask for; the first one is used where nobody asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAssignors(Vec<ServerAssignor>);
+
+impl ServerAssignors {
+    /// The one that a group gets whose members do not ask for any.
+    pub fn first(&self) -> ServerAssignor {
+        self.0.first().copied().unwrap_or(ServerAssignor::Uniform)
+    }
+
+    /// The one of that name, if members may ask for it.
+    pub fn find(&self, name: &str) -> Option<ServerAssignor> {
+        self.0.iter().copied().find(|assignor| assignor.name() == name)
+    }
+}
+
+impl SettingValue for ServerAssignors {
+    fn parse(text: &str, low: i64, high: i64) -> Option<Self> {
+        text.split(',').map(|word| ServerAssignor::parse(word, low, high)).collect::<Option<_>>().map(Self)
+    }
+    fn show(&self) -> String {
+        self.0.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -417,8 +466,9 @@ settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
-        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic]", "how the group shares its partitions; from the next start of the process.";
+        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic, consumer]", "how the group shares its partitions: a leader among the members decides, or the coordinator (KIP-848); from the next start of the process.";
         assignment_strategy: AssignmentStrategies = "partition.assignment.strategy", "range,cooperative-sticky", [0, ANY], "a list of [range, roundrobin, sticky, cooperative-sticky]", "the client-side assignors, the preferred one first; a group takes the one that all its members have and most prefer.";
+        group_remote_assignor: Option<String> = "group.remote.assignor", "null", [0, ANY], "[null, uniform, range]", "group.protocol=consumer: the coordinator's assignor that this member asks for.";
         session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
         heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
         max_poll_interval: Duration = "max.poll.interval.ms", "300000", [1, ANY], "[1,...]", "a member that does not poll for this long leaves; also its rebalance timeout.";
@@ -482,6 +532,13 @@ settings! {
         group_initial_rebalance_delay: Duration = "group.initial.rebalance.delay.ms", "3000", [0, ANY], "[0,...]", "the first rebalance of an empty group waits this long for more members.";
         group_min_session_timeout: Duration = "group.min.session.timeout.ms", "6000", [0, ANY], "[0,...]", "shortest session timeout a member may ask for.";
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
+        group_consumer_session_timeout: Duration = "group.consumer.session.timeout.ms", "45000", [1, ANY], "[1,...]", "group.protocol=consumer: a member that is not heard of for this long is out.";
+        group_consumer_heartbeat_interval: Duration = "group.consumer.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "group.protocol=consumer: the time between heartbeats that members are told.";
+        group_consumer_max_size: u32 = "group.consumer.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "group.protocol=consumer: most members of a group.";
+        group_consumer_assignors: ServerAssignors = "group.consumer.assignors", "uniform,range", [0, ANY], "a list of [uniform, range]", "group.protocol=consumer: the assignors that members may ask for; the first one is used where nobody asks.";
+        group_consumer_migration_policy: MigrationPolicy = "group.consumer.migration.policy", "bidirectional", [0, ANY], "[disabled, downgrade, upgrade, bidirectional]", "whether a group changes its protocol when the first member of another one comes, or the last one goes.";
+        group_consumer_assignment_interval: Duration = "group.consumer.assignment.interval.ms", "1000", [0, ANY], "[0,...]", "group.protocol=consumer: the least time between two target assignments of a group.";
+        group_consumer_regex_refresh_interval: Duration = "group.consumer.regex.refresh.interval.ms", "600000", [10_000, ANY], "[10000,...]", "group.protocol=consumer: how often regular expressions are resolved again, even without a new topic.";
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";

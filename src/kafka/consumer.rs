@@ -13,7 +13,7 @@
 //! What a commit of the application itself says is done just as well ([`commits`]). What the application may ask for
 //! between two polls is in [`subscription`], what it does about records that it cannot work on in [`application`].
 //!
-//! What we leave out: KIP-848 membership, unsubscribe(), notes with commits, and the filter for aborted transactions.
+//! What we leave out: unsubscribe(), notes with commits, and the filter for aborted transactions.
 
 mod application;
 mod assignment;
@@ -24,6 +24,7 @@ mod fetching;
 mod heartbeat;
 mod joining;
 mod membership;
+mod modern;
 mod offsets;
 mod subscription;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use self::offsets::CommittedSearch;
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, GroupProtocol};
 use super::connection::{InFlight, LostConnections};
 use super::effects::{Effects, Input, Timer};
 use super::error::ErrorCode;
@@ -171,6 +172,10 @@ enum Purpose {
     JoinGroup(Sent),
     SyncGroup(Sent),
     Heartbeat(Sent),
+    /// Of a member of the consumer protocol, in that epoch.
+    MemberHeartbeat(Generation),
+    /// The last heartbeat of one.
+    Goodbye,
     LeaveGroup,
     Commit(Committing),
     OffsetFetch,
@@ -381,6 +386,9 @@ impl Consumer {
             let next = self.application.begin(now, self.group.as_ref(), out);
             self.follow(now, next, out);
         }
+        if self.membership.protocol == GroupProtocol::Consumer && self.is_member() {
+            self.keep_in_touch(now, out);
+        }
         if self.closing != Closing::Closed
             && let Some((to, request)) = self.view.next_request(now, out)
         {
@@ -445,6 +453,10 @@ impl Consumer {
                 self.on_heartbeat(now, &sent, response.error, out);
             }
             (Purpose::LeaveGroup, Response::LeaveGroup(_)) => self.left(out),
+            (Purpose::MemberHeartbeat(epoch), Response::ConsumerGroupHeartbeat(response)) => {
+                self.on_member_heartbeat(now, epoch, response, out);
+            }
+            (Purpose::Goodbye, Response::ConsumerGroupHeartbeat(_)) => self.left(out),
             (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
                 self.on_commit(now, commit, &response, out);
             }
@@ -510,7 +522,8 @@ impl Consumer {
             Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
             Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
             Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
-            Purpose::LeaveGroup => self.left(out),
+            Purpose::MemberHeartbeat(_) => self.member_heartbeat_failed(now, out),
+            Purpose::LeaveGroup | Purpose::Goodbye => self.left(out),
             Purpose::Commit(commit) => self.commit_failed(now, commit.why, ErrorCode::NetworkException, out),
             Purpose::OffsetFetch => self.offset_fetch_failed(now, out),
             Purpose::ListOffsets(partitions) => {

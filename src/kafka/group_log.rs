@@ -8,12 +8,14 @@
 //! What we leave out: notes beside an offset, and user data of assignments; both are written as empty, and skipped in
 //! reading.
 
+mod consumer;
 mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
 use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
@@ -24,8 +26,21 @@ use crate::time::{Duration, Instant};
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
-    Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
-    Group { group: Name, value: Option<GroupMetadataValue> },
+    Offset {
+        group: Name,
+        topic: Name,
+        partition: u32,
+        value: Option<OffsetCommitValue>,
+    },
+    Group {
+        group: Name,
+        value: Option<GroupMetadataValue>,
+    },
+    /// About a group of the consumer protocol (KIP-848).
+    Consumer {
+        group: Name,
+        record: ConsumerRecord,
+    },
 }
 
 /// Where a group will read on in one partition.
@@ -110,6 +125,7 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Consumer { group, record } => record.encode(group),
         }
     }
 
@@ -127,7 +143,10 @@ impl GroupRecord {
                 let group = key.string()?;
                 Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
             }
-            _ => None,
+            kind => {
+                let (group, record) = ConsumerRecord::decode(kind, &mut key, value)?;
+                Some(Self::Consumer { group, record })
+            }
         }
     }
 }

@@ -208,7 +208,11 @@ impl Broker {
     pub(super) fn is_write(request: &Request) -> bool {
         matches!(
             request,
-            Request::Produce(_) | Request::OffsetCommit(_) | Request::JoinGroup(_) | Request::SyncGroup(_)
+            Request::Produce(_)
+                | Request::OffsetCommit(_)
+                | Request::JoinGroup(_)
+                | Request::SyncGroup(_)
+                | Request::ConsumerGroupHeartbeat(_)
         )
     }
 
