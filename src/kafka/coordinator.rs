@@ -20,6 +20,7 @@
 mod group;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -28,12 +29,14 @@ use std::collections::BTreeMap;
 pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase};
 use super::group::{ReplyTo, join_error, sync_error};
 use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicPartition};
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
     DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsResponse,
     OffsetCommitResponse, OffsetFetchResponse, Request, Response,
@@ -41,6 +44,7 @@ use super::message::{
 use super::metadata::MetadataImage;
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -72,7 +76,7 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), next_write: 0 },
+            host: Host { config, rng, topics: BTreeMap::new(), next_write: 0, share_asks: Vec::new() },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
@@ -189,6 +193,12 @@ impl GroupCoordinator {
             Request::LeaveGroup(request) => &request.group,
             Request::OffsetCommit(request) => &request.group,
             Request::OffsetFetch(request) => &request.group,
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
@@ -219,6 +229,7 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.on_timer(timer, group, turn))
             }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -341,6 +352,7 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::SyncGroup(sync) => sync.group.is_empty(),
         Request::Heartbeat(heartbeat) => heartbeat.group.is_empty(),
         Request::LeaveGroup(leave) => leave.group.is_empty(),
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -358,6 +370,7 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         }
         Request::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
         Request::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

@@ -44,7 +44,7 @@ use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase, LeaveReason};
 use super::group_log::{GroupMetadataValue, GroupRecord, MemberMetadata};
-use super::ids::{Generation, Name, Node};
+use super::ids::{Generation, Name, Node, TopicPartition};
 use super::message::{
     Assignment, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response, Subscription,
     SyncGroupResponse,
@@ -157,6 +157,14 @@ pub enum Then {
     Assign { group: Name, generation: Generation, assignments: BTreeMap<Name, Assignment> },
     /// A static member came back under a new id.
     Replace { group: Name, old: Name, new: Name },
+    /// A share group begins to read partitions: the share coordinator is told of them, and then the member answered.
+    InitializeShare {
+        group: Name,
+        epoch: Generation,
+        partitions: Vec<TopicPartition>,
+        reply: ReplyTo,
+        response: Response,
+    },
     /// A group without members and offsets goes.
     Delete(Name),
 }

@@ -18,13 +18,24 @@ use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
 use super::message::{Assignment, Subscription};
 use super::record::{Batch, BatchBuilder};
+use super::share::group_log::ShareGroupRecord;
 use crate::time::{Duration, Instant};
 
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
-    Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
-    Group { group: Name, value: Option<GroupMetadataValue> },
+    Offset {
+        group: Name,
+        topic: Name,
+        partition: u32,
+        value: Option<OffsetCommitValue>,
+    },
+    Group {
+        group: Name,
+        value: Option<GroupMetadataValue>,
+    },
+    /// About a share group (KIP-932).
+    Share(ShareGroupRecord),
 }
 
 /// Where a group will read on in one partition.
@@ -109,11 +120,15 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Share(record) => record.encode(),
         }
     }
 
     /// Reads a record; `None` if it is of no kind known here, or cut short.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        if let Some(record) = ShareGroupRecord::decode(key, value) {
+            return Some(Self::Share(record));
+        }
         let mut key = Reader(key);
         match key.int16()? {
             // Version 0 of the key looks the same.

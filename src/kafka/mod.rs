@@ -66,6 +66,8 @@ pub mod group;
 
 pub mod group_log;
 
+pub mod share;
+
 pub mod coordinator;
 
 pub mod quota;

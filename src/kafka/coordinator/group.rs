@@ -10,10 +10,12 @@ use super::super::fact::GroupPhase;
 use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
 use super::super::ids::Name;
 use super::super::message::OffsetCommitRequest;
+use super::super::share::group::ShareGroup;
 
 /// A group of any kind.
 #[derive(Clone, Debug)]
 pub enum Group {
+    Share(Box<ShareGroup>),
     Classic(ClassicGroup),
 }
 
@@ -21,6 +23,7 @@ impl Group {
     /// Its name, `group.id`.
     pub fn id(&self) -> &Name {
         match self {
+            Self::Share(group) => group.id(),
             Self::Classic(group) => group.id(),
         }
     }
@@ -28,6 +31,7 @@ impl Group {
     /// `Group.GroupType`, as tools print it.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Share(_) => "Share",
             Self::Classic(_) => "Classic",
         }
     }
@@ -35,6 +39,7 @@ impl Group {
     /// Its state as tools print it.
     pub fn state(&self) -> &'static str {
         match self {
+            Self::Share(group) => group.phase().name(),
             Self::Classic(group) => group.phase().name(),
         }
     }
@@ -42,13 +47,25 @@ impl Group {
     /// The group, if it is one of the classic protocol.
     pub fn as_classic(&self) -> Option<&ClassicGroup> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => Some(group),
         }
+    }
+
+    /// The group, if it is a share group.
+    pub fn as_share(&self) -> Option<&ShareGroup> {
+        if let Self::Share(group) = self { Some(group) } else { None }
+    }
+
+    /// The share group, to act on.
+    pub fn as_share_mut(&mut self) -> Option<&mut ShareGroup> {
+        if let Self::Share(group) = self { Some(group) } else { None }
     }
 
     /// The same, to act on.
     pub fn as_classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => Some(group),
         }
     }
@@ -56,6 +73,7 @@ impl Group {
     /// Whether it has no members (`isEmpty`).
     pub fn is_empty(&self) -> bool {
         match self {
+            Self::Share(group) => group.is_empty(),
             Self::Classic(group) => group.phase() == GroupPhase::Empty,
         }
     }
@@ -63,6 +81,7 @@ impl Group {
     /// Whether it is on its way out of the coordinator's memory.
     pub fn is_dead(&self) -> bool {
         match self {
+            Self::Share(_) => false,
             Self::Classic(group) => group.phase() == GroupPhase::Dead,
         }
     }
@@ -70,6 +89,7 @@ impl Group {
     /// Whether a member wants the topic (`isSubscribedToTopic`).
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
+            Self::Share(group) => group.is_subscribed_to(topic),
             Self::Classic(group) => group.is_subscribed_to(topic),
         }
     }
@@ -77,6 +97,8 @@ impl Group {
     /// Whether a commit may be taken (`validateOffsetCommit`).
     pub fn validate_commit(&mut self, request: &OffsetCommitRequest, turn: &mut Turn) -> Result<(), ErrorCode> {
         match self {
+            // It commits nothing (`ShareGroup.validateOffsetCommit`).
+            Self::Share(_) => Err(ErrorCode::GroupIdNotFound),
             Self::Classic(group) => group.validate_commit(request, turn),
         }
     }
@@ -85,6 +107,7 @@ impl Group {
     /// (`offsetExpirationCondition`).
     pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => group.offset_expiry(),
         }
     }
@@ -92,6 +115,7 @@ impl Group {
     /// Its tombstone is being written: nobody finds it from now on.
     pub fn bury(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => group.bury(turn),
         }
     }
@@ -99,6 +123,7 @@ impl Group {
     /// The tombstone could not be written: the group is still there.
     pub fn exhume(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => group.exhume(turn),
         }
     }
@@ -106,6 +131,7 @@ impl Group {
     /// One of the group's deadlines has come.
     pub fn on_timer(&mut self, timer: &Timer, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => match timer {
                 Timer::GroupJoin { .. } => group.join_timed_out(turn),
                 Timer::GroupSync { .. } => group.sync_timed_out(turn),
@@ -118,6 +144,7 @@ impl Group {
     /// It has been read from the log: its members' deadlines begin (`onLoaded`).
     pub fn loaded(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(group) => group.loaded(turn.now, turn.config, turn.out),
             Self::Classic(group) => group.loaded(turn),
         }
     }
@@ -125,6 +152,7 @@ impl Group {
     /// It is not kept here any more: everybody who waits learns why, and all deadlines go (`onUnloaded`).
     pub fn unload(&mut self, error: ErrorCode, out: &mut Effects) {
         match self {
+            Self::Share(group) => group.unload(out),
             Self::Classic(group) => group.unload(error, out),
         }
     }

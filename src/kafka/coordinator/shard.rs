@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Append;
 use super::group::Group;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -18,6 +19,7 @@ use crate::kafka::message::{
 };
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ pub(super) struct Host {
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -50,7 +54,9 @@ impl ShardTurn<'_> {
 pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
-    groups: BTreeMap<Name, Group>,
+    pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -76,6 +82,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -101,6 +108,7 @@ impl Shard {
                 GroupRecord::Group { group, value: None } => {
                     shard.groups.remove(&group);
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -177,6 +185,7 @@ impl Shard {
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
@@ -267,7 +276,8 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
@@ -404,6 +414,12 @@ impl Shard {
                     group.replaced(&old, &new, result, &mut turn.group());
                 }
             }
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
+            }
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
             (Then::Delete(name), Ok(())) => {
                 self.groups.remove(&name);
             }
@@ -430,6 +446,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -468,6 +487,7 @@ fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
