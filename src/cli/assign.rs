@@ -12,7 +12,7 @@ use crate::kafka::assignor::Assignor;
 /// Run one assignor on a case, or on every case of a file.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AssignArgs {
-    /// The assignor: range.
+    /// The assignor: range, roundrobin or server-range.
     #[arg(long, value_name = "NAME")]
     pub assignor: String,
     /// One case, or a whole file, in the format of the conformance vectors.
@@ -66,7 +66,10 @@ mod tests {
     #[test]
     fn an_unknown_assignor_or_a_bad_case_ends_with_status_2_and_a_sentence() {
         let unknown = run("unknown", "random", CASE);
-        assert_eq!((unknown.status, unknown.stderr.as_str()), (2, "no assignor is called `random`; there is: range\n"));
+        assert_eq!(
+            (unknown.status, unknown.stderr.as_str()),
+            (2, "no assignor is called `random`; there is: range, roundrobin, server-range\n")
+        );
         let bad = run("bad", "range", r#"{"topics":{}}"#);
         assert!(bad.status == 2 && bad.stderr.ends_with("case 1: missing field `members`\n"), "{bad:?}");
     }

@@ -81,6 +81,7 @@ const KINDS: &[Kind] = &[
     ("varint", &["kind", "value", "hex"], encodings::varint),
     ("batch_v2", &[], batches::batch_v2),
     ("assignor_range", &[], |_, case, findings| assignors::assignor(Assignor::Range, case, findings)),
+    ("assignor_roundrobin", &[], |_, case, findings| assignors::assignor(Assignor::RoundRobin, case, findings)),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),

@@ -108,6 +108,11 @@ impl ClusterView {
         self.topics.get(name)
     }
 
+    /// The name of a topic, once it is known.
+    pub fn name_of(&self, id: TopicId) -> Option<&Name> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
+    }
+
     /// A partition's leader, where one is known.
     pub fn leader(&self, partition: TopicPartition) -> Option<BrokerId> {
         self.leader_and_epoch(partition)?.0

@@ -208,9 +208,44 @@ choice! {
     }
 }
 choice! {
-    /// `partition.assignment.strategy`: the client-side assignor, by its class name.
+    /// A client-side assignor, by its name in the protocol or by that of its class.
     AssignmentStrategy {
         Range = "range" | "rangeassignor" | "org.apache.kafka.clients.consumer.rangeassignor",
+        RoundRobin = "roundrobin" | "roundrobinassignor" | "org.apache.kafka.clients.consumer.roundrobinassignor",
+        Sticky = "sticky" | "stickyassignor" | "org.apache.kafka.clients.consumer.stickyassignor",
+        CooperativeSticky = "cooperative-sticky"
+            | "cooperativestickyassignor"
+            | "org.apache.kafka.clients.consumer.cooperativestickyassignor",
+    }
+}
+
+/// `partition.assignment.strategy`: the assignors that a consumer can work with, the preferred one first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignmentStrategies(Vec<AssignmentStrategy>);
+
+impl AssignmentStrategies {
+    /// There is at least one, and none is there twice.
+    pub fn iter(&self) -> impl Iterator<Item = AssignmentStrategy> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl SettingValue for AssignmentStrategies {
+    fn parse(text: &str, low: i64, high: i64) -> Option<Self> {
+        let list = text.split(',').map(|one| AssignmentStrategy::parse(one, low, high)).collect::<Option<Vec<_>>>()?;
+        let unique = list.iter().enumerate().all(|(at, one)| !list[..at].contains(one));
+        unique.then_some(Self(list))
+    }
+    fn show(&self) -> String {
+        self.0.iter().map(SettingValue::show).collect::<Vec<_>>().join(",")
+    }
+}
+
+choice! {
+    /// `group.protocol`: how a consumer keeps its place in its group.
+    GroupProtocol {
+        /// JoinGroup and SyncGroup: the clients share the partitions among themselves.
+        Classic = "classic",
     }
 }
 
@@ -323,7 +358,8 @@ settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
-        assignment_strategy: AssignmentStrategy = "partition.assignment.strategy", "range", [0, ANY], "[range]", "the client-side assignor of the group.";
+        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic]", "how the group shares its partitions; from the next start of the process.";
+        assignment_strategy: AssignmentStrategies = "partition.assignment.strategy", "range,cooperative-sticky", [0, ANY], "a list of [range, roundrobin, sticky, cooperative-sticky]", "the client-side assignors, the preferred one first; a group takes the one that all its members have and most prefer.";
         session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
         heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
         max_poll_interval: Duration = "max.poll.interval.ms", "300000", [1, ANY], "[1,...]", "a member that does not poll for this long leaves; also its rebalance timeout.";

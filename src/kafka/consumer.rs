@@ -14,9 +14,11 @@
 //! application itself (`enable.auto.commit=false` commits nothing), and the filter for aborted transactions.
 
 mod application;
+mod assignment;
 mod fetcher;
 mod fetching;
 mod heartbeat;
+mod joining;
 mod membership;
 mod offsets;
 #[cfg(test)]
@@ -170,7 +172,7 @@ impl Consumer {
             rng,
             in_flight: InFlight::default(),
             connections: LostConnections::default(),
-            membership: Membership::new(),
+            membership: Membership::new(&config),
             commits: AutoCommit::default(),
             fetcher: Fetcher::default(),
             application: Application::new(work),

@@ -17,6 +17,7 @@
 //! What we leave out: transactional offsets, the linger that gathers several writes in one batch
 //! (`group.coordinator.append.linger.ms`), OffsetDelete and DeleteGroups.
 
+mod group;
 mod offsets;
 mod shard;
 #[cfg(test)]
@@ -24,13 +25,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase};
-use super::group::{ClassicGroup, ReplyTo, join_error, sync_error};
+use super::group::{ReplyTo, join_error, sync_error};
 use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicPartition};
 use super::message::{
     DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsResponse,
@@ -83,12 +85,12 @@ impl GroupCoordinator {
     }
 
     /// Every group kept here, by partition and name.
-    pub fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.shards.values().flat_map(Shard::groups)
     }
 
     /// A group, if it is kept here.
-    pub fn group(&self, name: &str) -> Option<&ClassicGroup> {
+    pub fn group(&self, name: &str) -> Option<&Group> {
         self.shards.get(&self.partition_of(name))?.group(name)
     }
 
@@ -279,7 +281,7 @@ impl GroupCoordinator {
             protocol: "".into(),
             members: Vec::new(),
         };
-        match (self.availability(partition), self.group(name)) {
+        match (self.availability(partition), self.group(name).and_then(Group::as_classic)) {
             (Some(error), _) => unknown(error),
             (None, Some(group)) => group.describe(),
             (None, None) => unknown(ErrorCode::GroupIdNotFound),
@@ -290,7 +292,7 @@ impl GroupCoordinator {
         if self.shards.values().any(Shard::is_loading) {
             return ListGroupsResponse { error: ErrorCode::CoordinatorLoadInProgress, groups: Vec::new() };
         }
-        let listed = |group: &ClassicGroup| (group.id().clone(), "Classic".into(), group.phase().name().into());
+        let listed = |group: &Group| (group.id().clone(), group.kind().into(), group.state().into());
         ListGroupsResponse { error: ErrorCode::None, groups: self.groups().map(listed).collect() }
     }
 

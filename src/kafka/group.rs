@@ -104,6 +104,15 @@ pub struct Member {
     is_new: bool,
 }
 
+/// From when on the retention of committed offsets counts (`OffsetExpirationCondition`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetExpiry {
+    /// From the commit.
+    SinceCommit,
+    /// From when the group became empty, in milliseconds since 1970; where that is not known, from the commit.
+    SinceEmpty(Option<i64>),
+}
+
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
@@ -224,14 +233,22 @@ impl ClassicGroup {
         self.members.values()
     }
 
-    /// Since when it is in its state, in milliseconds since 1970.
-    pub fn since(&self) -> Option<i64> {
-        self.since
-    }
-
-    /// Whether nobody ever joined: it only keeps offsets that somebody committed.
-    pub fn is_simple(&self) -> bool {
-        self.protocol_type.is_none()
+    /// From when on the retention of its offsets counts (`offsetExpirationCondition`).
+    ///
+    /// | group | counted from |
+    /// | --- | --- |
+    /// | Empty | when it became empty |
+    /// | Stable | the commit, for topics that no member wants any more |
+    /// | never joined by anybody | the commit |
+    /// | in a rebalance | never |
+    pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
+        match self.phase {
+            // It only keeps offsets that somebody committed.
+            _ if self.protocol_type.is_none() => Some(OffsetExpiry::SinceCommit),
+            GroupPhase::Empty => Some(OffsetExpiry::SinceEmpty(self.since)),
+            GroupPhase::Stable => Some(OffsetExpiry::SinceCommit),
+            GroupPhase::PreparingRebalance | GroupPhase::CompletingRebalance | GroupPhase::Dead => None,
+        }
     }
 
     /// Whether a member wants the topic. A group that has not chosen a protocol yet counts as wanting everything

@@ -156,6 +156,11 @@ impl Log {
         self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
     }
 
+    /// The base offset of the segment that holds `offset`, or would (`LogOffsetMetadata.segmentBaseOffset`).
+    pub fn segment_base(&self, offset: Offset) -> Offset {
+        self.segments[self.segment_of(offset)].base_offset
+    }
+
     /// Bytes of the batches from the one that holds `from` up to, not including, the one that holds `to`.
     pub fn bytes_between(&self, from: Offset, to: Offset) -> u64 {
         self.bytes_before(to).saturating_sub(self.bytes_before(from))

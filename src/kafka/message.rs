@@ -404,6 +404,17 @@ pub struct Subscription {
     pub owned_partitions: Vec<(Name, u32)>,
     pub generation: Option<Generation>,
     pub rack: Option<Name>,
+    /// What the assignor adds for the eyes of the leader's assignor.
+    pub user_data: Option<UserData>,
+}
+
+/// What an assignor remembers between two assignments, and sends along (`ConsumerPartitionAssignor.subscriptionUserData`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserData {
+    /// `StickyAssignor`, which is eager and owns nothing when it joins: what it was last given, and in which generation.
+    Sticky { partitions: Vec<(Name, u32)>, generation: Option<Generation> },
+    /// `CooperativeStickyAssignor`: the generation of its last assignment; what it owns stands in the subscription.
+    Cooperative { generation: Option<Generation> },
 }
 
 /// `ConsumerProtocolAssignment`: a member's partitions, by topic name.

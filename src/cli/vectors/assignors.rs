@@ -10,7 +10,7 @@ use super::file::parse;
 use super::finding::Findings;
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
 use crate::kafka::ids::{Generation, Name};
-use crate::kafka::message::Subscription;
+use crate::kafka::message::{Subscription, UserData};
 
 /// Each member's partitions, as `topic-0`.
 pub type Assignment = BTreeMap<String, Vec<String>>;
@@ -134,12 +134,14 @@ impl CaseTopic {
 impl CaseMember {
     fn to_member(&self) -> Result<Member, String> {
         let owned = self.owned.iter().map(|text| split(text).ok_or_else(|| format!("`{text}` is no partition")));
+        let owned_partitions: Vec<(Name, u32)> =
+            owned.map(|owned| owned.map(|(topic, partition)| (topic.into(), partition))).collect::<Result<_, _>>()?;
+        let generation = self.generation.filter(|generation| *generation >= 0).map(Generation);
         let subscription = Subscription {
             topics: self.subscription.iter().map(|topic| topic.as_str().into()).collect(),
-            owned_partitions: owned
-                .map(|owned| owned.map(|(topic, partition)| (topic.into(), partition)))
-                .collect::<Result<_, _>>()?,
-            generation: self.generation.filter(|generation| *generation >= 0).map(Generation),
+            user_data: Some(UserData::Sticky { partitions: owned_partitions.clone(), generation }),
+            owned_partitions,
+            generation,
             rack: self.rack.as_deref().map(Name::from),
         };
         let instance_id = self.instance_id.as_deref().map(Name::from);

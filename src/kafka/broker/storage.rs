@@ -411,7 +411,7 @@ impl Broker {
         };
         let id = self.storage.next_read;
         self.storage.next_read += 1;
-        self.storage.reads.insert(id, DelayedFetch { from, correlation_id, request });
+        self.storage.reads.insert(id, DelayedFetch { from, correlation_id, request, segments: Vec::new() });
         out.set_timer(at, Timer::DiskRead { id });
     }
 

@@ -149,6 +149,12 @@ impl Fetcher {
         }
     }
 
+    /// Reads only those partitions that are to stay.
+    pub(super) fn retain(&mut self, stays: impl Fn(TopicPartition) -> bool) {
+        self.partitions.retain(|partition, _| stays(*partition));
+        self.buffer.retain(|completed| stays(completed.partition));
+    }
+
     /// Reads nothing any more.
     pub(super) fn clear(&mut self) {
         self.partitions.clear();

@@ -97,6 +97,11 @@ impl Consumer {
 
     /// The end of close(): gives everything up, says goodbye, and waits for the answer.
     pub(super) fn leave(&mut self, now: Instant, reason: LeaveReason, out: &mut Effects) {
+        if self.is_rebalancing() {
+            // What it has may be somebody else's already (`onLeavePrepare`).
+            self.membership.generation = None;
+            self.membership.lost = ErrorCode::RebalanceInProgress;
+        }
         self.give_up_partitions(out);
         self.closing = Closing::Leaving;
         if !self.send_leave(now, reason, out) {

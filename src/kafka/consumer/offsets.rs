@@ -164,7 +164,7 @@ impl Consumer {
     fn commit_over(&mut self, why: CommitFor, retry: bool) {
         match why {
             CommitFor::Interval => {}
-            CommitFor::Revocation => self.membership.revocation_committed(retry),
+            CommitFor::Revocation => self.membership.joining.last_commit_over(retry),
             CommitFor::Close => self.close_committed(retry),
         }
     }

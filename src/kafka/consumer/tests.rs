@@ -493,7 +493,7 @@ fn close_finishes_the_work_commits_it_and_leaves_the_group() {
     bench.run(Duration::secs(1));
     assert_eq!((bench.exited.clone(), bench.processed().len(), bench.committed(0)), (vec![a], 5, Some(5)));
     assert!(bench.has(a, |fact| matches!(fact, Fact::LeavingGroup { reason: LeaveReason::Closed, .. })));
-    assert_eq!(bench.coordinator.group("g").unwrap().members().count(), 0);
+    assert_eq!(bench.coordinator.group("g").unwrap().as_classic().unwrap().members().count(), 0);
 }
 
 #[test]
@@ -504,7 +504,7 @@ fn close_of_a_static_member_keeps_its_place() {
     bench.input(a, Input::Shutdown);
     bench.run(Duration::millis(100));
     assert_eq!(bench.exited, [a]);
-    assert_eq!(bench.coordinator.group("g").unwrap().members().count(), 1);
+    assert_eq!(bench.coordinator.group("g").unwrap().as_classic().unwrap().members().count(), 1);
 }
 
 #[test]

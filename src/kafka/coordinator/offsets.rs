@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::kafka::fact::GroupPhase;
-use crate::kafka::group::ClassicGroup;
+use super::group::Group;
+use crate::kafka::group::OffsetExpiry;
 use crate::kafka::group_log::{GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId, TopicPartition};
 use crate::time::{Duration, Instant};
@@ -79,24 +79,15 @@ impl Offsets {
     }
 
     /// Tombstones for what a group has committed and not used for as long as `retention`, and whether that is all it has
-    /// (`cleanupExpiredOffsets`).
-    ///
-    /// | group | counted from |
-    /// | --- | --- |
-    /// | Empty | when it became empty |
-    /// | Stable | the commit, for topics that no member wants any more |
-    /// | never joined by anybody | the commit |
-    /// | in a rebalance | never |
-    pub(super) fn expired(&self, group: &ClassicGroup, now: Instant, retention: Duration) -> (Vec<GroupRecord>, bool) {
+    /// (`cleanupExpiredOffsets`). Nothing expires of a topic that a member wants.
+    pub(super) fn expired(&self, group: &Group, now: Instant, retention: Duration) -> (Vec<GroupRecord>, bool) {
         let Some(offsets) = self.groups.get(group.id()) else { return (Vec::new(), true) };
-        let by_commit = match group.phase() {
-            _ if group.is_simple() => true,
-            GroupPhase::Stable => true,
-            GroupPhase::Empty => false,
-            _ => return (Vec::new(), false),
-        };
+        let Some(expiry) = group.offset_expiry() else { return (Vec::new(), false) };
         let is_expired = |committed: &CommittedOffset| {
-            let since = group.since().filter(|_| !by_commit).unwrap_or(committed.commit_timestamp);
+            let since = match expiry {
+                OffsetExpiry::SinceEmpty(Some(since)) => since,
+                OffsetExpiry::SinceEmpty(None) | OffsetExpiry::SinceCommit => committed.commit_timestamp,
+            };
             now.timestamp_ms() - since >= retention.as_millis() as i64 && !group.is_subscribed_to(&committed.topic)
         };
         let expired: Vec<GroupRecord> = offsets

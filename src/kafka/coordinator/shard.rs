@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Append;
+use super::group::Group;
 use super::offsets::Offsets;
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::fact::{Fact, GroupPhase};
+use crate::kafka::fact::Fact;
 use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, sync_error};
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
@@ -49,7 +50,7 @@ impl ShardTurn<'_> {
 pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
-    groups: BTreeMap<Name, ClassicGroup>,
+    groups: BTreeMap<Name, Group>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -95,7 +96,7 @@ impl Shard {
         for (offset, record) in batches.iter().flat_map(group_log::records) {
             match record {
                 GroupRecord::Group { group, value: Some(value) } => {
-                    shard.groups.insert(group.clone(), ClassicGroup::load(group, value));
+                    shard.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(group, value)));
                 }
                 GroupRecord::Group { group, value: None } => {
                     shard.groups.remove(&group);
@@ -128,12 +129,17 @@ impl Shard {
         self.loading
     }
 
-    pub(super) fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
     }
 
-    pub(super) fn group(&self, name: &str) -> Option<&ClassicGroup> {
+    pub(super) fn group(&self, name: &str) -> Option<&Group> {
         self.groups.get(name)
+    }
+
+    /// The group, if there is one of the classic protocol.
+    fn classic(&mut self, name: &Name) -> Option<&mut ClassicGroup> {
+        self.groups.get_mut(name)?.as_classic_mut()
     }
 
     pub(super) fn offsets(&self) -> &Offsets {
@@ -154,18 +160,18 @@ impl Shard {
     pub(super) fn on_request(&mut self, request: &Request, reply: ReplyTo, turn: &mut ShardTurn) {
         match request {
             Request::JoinGroup(request) => self.join(request, reply, turn),
-            Request::SyncGroup(request) => match self.groups.get_mut(&request.group) {
+            Request::SyncGroup(request) => match self.classic(&request.group) {
                 Some(group) => group.sync(request, reply, &mut turn.group()),
                 None => reply.respond(Response::SyncGroup(sync_error(ErrorCode::UnknownMemberId)), turn.out),
             },
             Request::Heartbeat(request) => {
-                let group = self.groups.get_mut(&request.group);
+                let group = self.classic(&request.group);
                 let error = group.map(|group| group.heartbeat(request, &mut turn.group()));
                 let error = error.unwrap_or(ErrorCode::UnknownMemberId);
                 turn.reply(reply, Response::Heartbeat(HeartbeatResponse { error }));
             }
             Request::LeaveGroup(request) => {
-                let response = match self.groups.get_mut(&request.group) {
+                let response = match self.classic(&request.group) {
                     Some(group) => group.leave(request, &mut turn.group()),
                     None => LeaveGroupResponse { error: ErrorCode::UnknownMemberId, members: Vec::new() },
                 };
@@ -186,7 +192,11 @@ impl Shard {
             return reply.respond(Response::JoinGroup(response), turn.out);
         }
         let name = request.group.clone();
-        let group = self.groups.entry(name.clone()).or_insert_with(|| ClassicGroup::new(name.clone()));
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(name.clone())));
+        let Some(group) = group.as_classic_mut() else {
+            let response = join_error(ErrorCode::InconsistentGroupProtocol, &request.member_id);
+            return reply.respond(Response::JoinGroup(response), turn.out);
+        };
         group.join(request, reply, &mut turn.group());
         if is_new && turn.writes.is_empty() {
             turn.writes.push(Write { records: vec![group.empty_record()], then: Then::NewGroup(name) });
@@ -199,7 +209,7 @@ impl Shard {
         // Without a generation it comes from a tool or from a consumer that was given its partitions by hand: such a
         // group exists by its offsets alone.
         if request.generation.is_none() && !self.groups.contains_key(name) {
-            self.groups.insert(name.clone(), ClassicGroup::new(name.clone()));
+            self.groups.insert(name.clone(), Group::Classic(ClassicGroup::new(name.clone())));
         }
         let refused = match self.groups.get_mut(name) {
             None => Some(ErrorCode::GroupIdNotFound),
@@ -244,12 +254,8 @@ impl Shard {
 
     /// Handles a deadline of one of the groups.
     pub(super) fn on_timer(&mut self, timer: &Timer, group: &Name, turn: &mut ShardTurn) {
-        let Some(group) = self.groups.get_mut(group) else { return };
-        match timer {
-            Timer::GroupJoin { .. } => group.join_timed_out(&mut turn.group()),
-            Timer::GroupSync { .. } => group.sync_timed_out(&mut turn.group()),
-            Timer::GroupSession { member, .. } => group.session_timed_out(member, &mut turn.group()),
-            _ => {}
+        if let Some(group) = self.groups.get_mut(group) {
+            group.on_timer(timer, &mut turn.group());
         }
     }
 
@@ -261,10 +267,10 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| group.phase() != GroupPhase::Dead) {
+        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
-            if all && group.phase() == GroupPhase::Empty {
+            if all && group.is_empty() {
                 let name = group.id().clone();
                 records.push(GroupRecord::Group { group: name.clone(), value: None });
                 group.bury(&mut turn.group());
@@ -389,12 +395,12 @@ impl Shard {
                 }
             }
             (Then::Assign { group, generation, assignments }, result) => {
-                if let Some(group) = self.groups.get_mut(&group) {
+                if let Some(group) = self.classic(&group) {
                     group.assigned(generation, &assignments, result, &mut turn.group());
                 }
             }
             (Then::Replace { group, old, new }, result) => {
-                if let Some(group) = self.groups.get_mut(&group) {
+                if let Some(group) = self.classic(&group) {
                     group.replaced(&old, &new, result, &mut turn.group());
                 }
             }
@@ -413,7 +419,7 @@ impl Shard {
     fn apply(&mut self, record: &GroupRecord) -> Option<Fact> {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return None };
         let partition = self.offsets.apply(group, topic, *partition, value.as_ref())?;
-        self.groups.entry(group.clone()).or_insert_with(|| ClassicGroup::new(group.clone()));
+        self.groups.entry(group.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(group.clone())));
         let offset = value.as_ref()?.offset;
         Some(Fact::OffsetCommitted { group: group.clone(), partition, offset })
     }

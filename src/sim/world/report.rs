@@ -259,7 +259,9 @@ impl World {
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
         let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
         coordinators
-            .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
+            .flat_map(|coordinator| {
+                coordinator.groups().filter_map(move |group| Some((coordinator, group.as_classic()?)))
+            })
             .map(|(coordinator, group)| (group.id().to_string(), self.group_report(coordinator, group)))
             .collect()
     }

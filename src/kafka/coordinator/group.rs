@@ -1,0 +1,131 @@
+//! The kinds of groups that a coordinator keeps, and what all of them have in common (`Group` in Kafka's
+//! group-coordinator).
+//!
+//! A name belongs to one group, whatever its kind. What a request of one protocol finds under the name of another kind
+//! is as good as nothing: UNKNOWN_MEMBER_ID or GROUP_ID_NOT_FOUND, as if there were no such group.
+
+use super::super::effects::{Effects, Timer};
+use super::super::error::ErrorCode;
+use super::super::fact::GroupPhase;
+use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
+use super::super::ids::Name;
+use super::super::message::OffsetCommitRequest;
+
+/// A group of any kind.
+#[derive(Clone, Debug)]
+pub enum Group {
+    Classic(ClassicGroup),
+}
+
+impl Group {
+    /// Its name, `group.id`.
+    pub fn id(&self) -> &Name {
+        match self {
+            Self::Classic(group) => group.id(),
+        }
+    }
+
+    /// `Group.GroupType`, as tools print it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Classic(_) => "Classic",
+        }
+    }
+
+    /// Its state as tools print it.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.phase().name(),
+        }
+    }
+
+    /// The group, if it is one of the classic protocol.
+    pub fn as_classic(&self) -> Option<&ClassicGroup> {
+        match self {
+            Self::Classic(group) => Some(group),
+        }
+    }
+
+    /// The same, to act on.
+    pub fn as_classic_mut(&mut self) -> Option<&mut ClassicGroup> {
+        match self {
+            Self::Classic(group) => Some(group),
+        }
+    }
+
+    /// Whether it has no members (`isEmpty`).
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.phase() == GroupPhase::Empty,
+        }
+    }
+
+    /// Whether it is on its way out of the coordinator's memory.
+    pub fn is_dead(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.phase() == GroupPhase::Dead,
+        }
+    }
+
+    /// Whether a member wants the topic (`isSubscribedToTopic`).
+    pub fn is_subscribed_to(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(group) => group.is_subscribed_to(topic),
+        }
+    }
+
+    /// Whether a commit may be taken (`validateOffsetCommit`).
+    pub fn validate_commit(&mut self, request: &OffsetCommitRequest, turn: &mut Turn) -> Result<(), ErrorCode> {
+        match self {
+            Self::Classic(group) => group.validate_commit(request, turn),
+        }
+    }
+
+    /// From when on the retention of its offsets counts; `None` while none of them may expire
+    /// (`offsetExpirationCondition`).
+    pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
+        match self {
+            Self::Classic(group) => group.offset_expiry(),
+        }
+    }
+
+    /// Its tombstone is being written: nobody finds it from now on.
+    pub fn bury(&mut self, turn: &mut Turn) {
+        match self {
+            Self::Classic(group) => group.bury(turn),
+        }
+    }
+
+    /// The tombstone could not be written: the group is still there.
+    pub fn exhume(&mut self, turn: &mut Turn) {
+        match self {
+            Self::Classic(group) => group.exhume(turn),
+        }
+    }
+
+    /// One of the group's deadlines has come.
+    pub fn on_timer(&mut self, timer: &Timer, turn: &mut Turn) {
+        match self {
+            Self::Classic(group) => match timer {
+                Timer::GroupJoin { .. } => group.join_timed_out(turn),
+                Timer::GroupSync { .. } => group.sync_timed_out(turn),
+                Timer::GroupSession { member, .. } => group.session_timed_out(member, turn),
+                _ => {}
+            },
+        }
+    }
+
+    /// It has been read from the log: its members' deadlines begin (`onLoaded`).
+    pub fn loaded(&mut self, turn: &mut Turn) {
+        match self {
+            Self::Classic(group) => group.loaded(turn),
+        }
+    }
+
+    /// It is not kept here any more: everybody who waits learns why, and all deadlines go (`onUnloaded`).
+    pub fn unload(&mut self, error: ErrorCode, out: &mut Effects) {
+        match self {
+            Self::Classic(group) => group.unload(error, out),
+        }
+    }
+}
