@@ -328,7 +328,9 @@ impl Broker {
             | Request::OffsetCommit(_)
             | Request::OffsetFetch(_)
             | Request::DescribeGroups(_)
-            | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
+            | Request::ListGroups(_)
+            | Request::DeleteGroups(_)
+            | Request::OffsetDelete(_) => self.on_group_request(now, from, correlation_id, &request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             _ => out.close_connection(from),
         }

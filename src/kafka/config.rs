@@ -143,9 +143,68 @@ choice! {
         All = "all" | "-1",
     }
 }
-choice! {
-    /// `auto.offset.reset`: where a consumer begins without a valid committed offset.
-    OffsetReset { Latest = "latest", Earliest = "earliest", None = "none" }
+/// `auto.offset.reset`: where a consumer begins without a valid committed offset (`AutoOffsetResetStrategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    Latest,
+    Earliest,
+    /// Nowhere: the application ends.
+    None,
+    /// At the first record that is no older (KIP-1106).
+    ByDuration(Duration),
+}
+
+impl SettingValue for OffsetReset {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "latest" => Some(Self::Latest),
+            "earliest" => Some(Self::Earliest),
+            "none" => Some(Self::None),
+            other => iso_duration(other.strip_prefix("by_duration:")?).map(Self::ByDuration),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Latest => "latest".into(),
+            Self::Earliest => "earliest".into(),
+            Self::None => "none".into(),
+            Self::ByDuration(duration) => {
+                let (seconds, millis) = (duration.as_millis() / 1000, duration.as_millis() % 1000);
+                let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
+                format!("by_duration:PT{seconds}{fraction}S")
+            }
+        }
+    }
+}
+
+/// A duration as ISO 8601 and Java's `Duration.parse` write it, `P1DT2H3M4.5S`, to the millisecond and without signs.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let text = text.to_ascii_uppercase();
+    let (days, time) = match text.strip_prefix('P')?.split_once('T') {
+        Some((_, "")) => return None,
+        Some((days, time)) => (days, time),
+        None => (text.strip_prefix('P')?, ""),
+    };
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut millis: u64 = 0;
+    let mut rest = (days, time);
+    for (unit, of_time, factor) in [('D', false, 86_400_000), ('H', true, 3_600_000), ('M', true, 60_000)] {
+        let part = if of_time { &mut rest.1 } else { &mut rest.0 };
+        if let Some((number, after)) = part.split_once(unit) {
+            let number: u64 = number.parse().ok()?;
+            millis = millis.checked_add(number.checked_mul(factor)?)?;
+            *part = after;
+        }
+    }
+    if let Some(seconds) = rest.1.strip_suffix('S') {
+        let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+        let digits: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+        millis = millis.checked_add(whole.parse::<u64>().ok()?.checked_mul(1000)?)?.checked_add(digits)?;
+        rest.1 = "";
+    }
+    (rest.0.is_empty() && rest.1.is_empty() && millis <= u64::MAX / 8000).then(|| Duration::millis(millis))
 }
 choice! {
     /// `isolation.level`: whether records of open and aborted transactions are read.
@@ -368,7 +427,7 @@ settings! {
         fetch_max_wait: Duration = "fetch.max.wait.ms", "500", [0, ANY], "[0,...]", "the longest a broker holds a fetch.";
         fetch_max_bytes: u32 = "fetch.max.bytes", "52428800", [0, ANY], "[0,...]", "soft limit of one fetch answer.";
         max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576", [0, ANY], "[0,...]", "soft limit of one partition in a fetch answer.";
-        auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none]", "where to begin without a valid committed offset.";
+        auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none, by_duration:PnDTnHnMn.nS]", "where to begin without a valid committed offset.";
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";

@@ -14,9 +14,10 @@
 //! | being loaded | COORDINATOR_LOAD_IN_PROGRESS (a heartbeat gets no error) |
 //! | loaded | an answer by the group's state |
 //!
-//! What we leave out: transactional offsets, the linger that gathers several writes in one batch
-//! (`group.coordinator.append.linger.ms`), OffsetDelete and DeleteGroups.
+//! What we leave out: transactional offsets, and the linger that gathers several writes in one batch
+//! (`group.coordinator.append.linger.ms`).
 
+mod admin;
 mod group;
 mod offsets;
 mod shard;
@@ -35,8 +36,8 @@ use super::fact::{Fact, GroupPhase};
 use super::group::{ReplyTo, join_error, sync_error};
 use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicPartition};
 use super::message::{
-    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitResponse, OffsetFetchResponse, Request, Response,
+    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
 use super::partitioner;
@@ -189,15 +190,17 @@ impl GroupCoordinator {
             Request::LeaveGroup(request) => &request.group,
             Request::OffsetCommit(request) => &request.group,
             Request::OffsetFetch(request) => &request.group,
+            Request::OffsetDelete(request) => &request.group,
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
                 return Vec::new();
             }
-            Request::ListGroups(_) => {
-                reply.respond(Response::ListGroups(self.list()), out);
+            Request::ListGroups(request) => {
+                reply.respond(Response::ListGroups(self.list(request)), out);
                 return Vec::new();
             }
+            Request::DeleteGroups(request) => return self.delete_groups(now, request, reply, out),
             // The broker asks only for what is above.
             _ => return Vec::new(),
         };
@@ -278,6 +281,7 @@ impl GroupCoordinator {
             error,
             group: name.clone(),
             state: GroupPhase::Dead.name().into(),
+            protocol_type: "".into(),
             protocol: "".into(),
             members: Vec::new(),
         };
@@ -288,12 +292,16 @@ impl GroupCoordinator {
         }
     }
 
-    fn list(&self) -> ListGroupsResponse {
+    fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         if self.shards.values().any(Shard::is_loading) {
             return ListGroupsResponse { error: ErrorCode::CoordinatorLoadInProgress, groups: Vec::new() };
         }
-        let listed = |group: &Group| (group.id().clone(), group.kind().into(), group.state().into());
-        ListGroupsResponse { error: ErrorCode::None, groups: self.groups().map(listed).collect() }
+        let passes = |filter: &[Name], word: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(word))
+        };
+        let wanted = |group: &&Group| passes(&request.states, group.state()) && passes(&request.types, group.kind());
+        let groups = self.groups().filter(wanted).map(Group::listed).collect();
+        ListGroupsResponse { error: ErrorCode::None, groups }
     }
 
     fn expire_offsets(&mut self, now: Instant, out: &mut Effects) -> Vec<Append> {
@@ -341,6 +349,7 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::SyncGroup(sync) => sync.group.is_empty(),
         Request::Heartbeat(heartbeat) => heartbeat.group.is_empty(),
         Request::LeaveGroup(leave) => leave.group.is_empty(),
+        Request::OffsetDelete(delete) => delete.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -362,6 +371,7 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
         }
+        Request::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
         Request::OffsetFetch(_) => Response::OffsetFetch(OffsetFetchResponse { error, partitions: Vec::new() }),
         _ => return,
     };

@@ -139,6 +139,8 @@ pub enum Timer {
     GroupHeartbeat,
     /// The application has not polled for `max.poll.interval.ms`.
     PollDeadline,
+    /// A deadline of the producer that the application sends dead letters with.
+    DeadLetters(Box<Timer>),
 
     // Tool
     /// The tool gives up, or asks again.
@@ -154,6 +156,7 @@ impl Timer {
     /// The setting whose value set this deadline, by Kafka's name.
     pub const fn setting(&self) -> Option<&'static str> {
         Some(match self {
+            Self::DeadLetters(timer) => return timer.setting(),
             Self::RequestTimeouts => "request.timeout.ms",
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",

@@ -147,6 +147,8 @@ errors! {
     ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED", true;
     /// Nothing to cancel.
     NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS", false;
+    /// Offsets of a topic that a member reads are not deleted.
+    GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
     /// Record failed validation.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// Stale partition epoch.

@@ -61,7 +61,10 @@ impl Consumer {
                 self.membership.request_rejoin();
             }
             ErrorCode::RebalanceInProgress => {}
-            ErrorCode::FencedInstanceId if current => self.fatal = Some(error),
+            ErrorCode::FencedInstanceId if current => {
+                self.membership.reset(error);
+                self.fatal = Some(error);
+            }
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if current => {
                 return self.membership.reset(error);
             }
@@ -89,7 +92,8 @@ impl Consumer {
     /// (`handlePollTimeoutExpiry`).
     pub(super) fn poll_timed_out(&mut self, now: Instant, out: &mut Effects) {
         self.poll_deadline_armed = false;
-        if self.application.is_busy() && self.membership.state() != MemberState::Unjoined {
+        let stands_still = self.application.is_busy() || self.commits.blocks();
+        if stands_still && self.membership.state() != MemberState::Unjoined {
             self.send_leave(now, LeaveReason::PollTimeout, out);
             self.membership.reset(ErrorCode::UnknownMemberId);
         }

@@ -8,8 +8,9 @@ use super::super::effects::{Effects, Timer};
 use super::super::error::ErrorCode;
 use super::super::fact::GroupPhase;
 use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
+use super::super::group_log::GroupRecord;
 use super::super::ids::Name;
-use super::super::message::OffsetCommitRequest;
+use super::super::message::{ListedGroup, OffsetCommitRequest};
 
 /// A group of any kind.
 #[derive(Clone, Debug)]
@@ -53,6 +54,19 @@ impl Group {
         }
     }
 
+    /// How ListGroups shows it (`asListedGroup`).
+    pub fn listed(&self) -> ListedGroup {
+        let protocol_type = match self {
+            Self::Classic(group) => group.protocol_type().cloned(),
+        };
+        ListedGroup {
+            group: self.id().clone(),
+            kind: self.kind().into(),
+            state: self.state().into(),
+            protocol_type: protocol_type.unwrap_or_else(|| "".into()),
+        }
+    }
+
     /// Whether it has no members (`isEmpty`).
     pub fn is_empty(&self) -> bool {
         match self {
@@ -78,6 +92,27 @@ impl Group {
     pub fn validate_commit(&mut self, request: &OffsetCommitRequest, turn: &mut Turn) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.validate_commit(request, turn),
+        }
+    }
+
+    /// Whether its committed offsets may be deleted (`validateOffsetDelete`).
+    pub fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
+        match self {
+            Self::Classic(group) => group.validate_offset_delete(),
+        }
+    }
+
+    /// Whether it may be deleted (`validateDeleteGroup`).
+    pub fn validate_delete(&self) -> Result<(), ErrorCode> {
+        match self {
+            Self::Classic(group) => group.validate_delete(),
+        }
+    }
+
+    /// What takes it out of the log again (`createGroupTombstoneRecords`).
+    pub fn tombstones(&self) -> Vec<GroupRecord> {
+        match self {
+            Self::Classic(group) => vec![GroupRecord::Group { group: group.id().clone(), value: None }],
         }
     }
 

@@ -13,8 +13,8 @@ use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, 
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
 use crate::kafka::message::{
-    HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, Request, Response,
+    DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
@@ -40,7 +40,7 @@ pub(super) struct ShardTurn<'a> {
 }
 
 impl ShardTurn<'_> {
-    fn group(&mut self) -> Turn<'_> {
+    pub(super) fn group(&mut self) -> Turn<'_> {
         Turn { now: self.now, config: &self.host.config, rng: &mut self.host.rng, out: self.out, writes: self.writes }
     }
 }
@@ -133,6 +133,19 @@ impl Shard {
         self.groups.values()
     }
 
+    pub(super) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
+        self.groups.get_mut(name)
+    }
+
+    pub(super) fn remove_group(&mut self, name: &str) -> Option<Group> {
+        self.groups.remove(name)
+    }
+
+    /// What is written and not committed yet.
+    pub(super) fn unsafe_records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.writes.iter().flat_map(|pending| &pending.write.records)
+    }
+
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
         self.groups.get(name)
     }
@@ -173,11 +186,16 @@ impl Shard {
             Request::LeaveGroup(request) => {
                 let response = match self.classic(&request.group) {
                     Some(group) => group.leave(request, &mut turn.group()),
-                    None => LeaveGroupResponse { error: ErrorCode::UnknownMemberId, members: Vec::new() },
+                    None => {
+                        let unknown = |(id, _): &(Name, Option<Name>)| (id.clone(), ErrorCode::UnknownMemberId);
+                        let members = request.members.iter().map(unknown).collect();
+                        LeaveGroupResponse { error: ErrorCode::None, members }
+                    }
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
+            Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
             }
@@ -241,12 +259,15 @@ impl Shard {
 
     /// Handles OffsetFetch (`OffsetMetadataManager.fetchOffsets`): -1 where nothing is committed.
     fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-        let found = |partition| match self.offsets.get(&request.group, partition) {
+        let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
+        let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
+        let found = |partition| match known(partition) {
             Some(committed) => (partition, committed.offset, committed.leader_epoch),
             None => (partition, -1, None),
         };
         let partitions = match &request.partitions {
             Some(partitions) => partitions.iter().map(|partition| found(*partition)).collect(),
+            None if !is_there => Vec::new(),
             None => self.offsets.of(&request.group).map(|(partition, _)| found(partition)).collect(),
         };
         OffsetFetchResponse { error: ErrorCode::None, partitions }
@@ -271,10 +292,9 @@ impl Shard {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
-                let name = group.id().clone();
-                records.push(GroupRecord::Group { group: name.clone(), value: None });
+                records.extend(group.tombstones());
                 group.bury(&mut turn.group());
-                then = Then::Delete(name);
+                then = Then::Delete(group.id().clone());
             }
             if !records.is_empty() {
                 turn.writes.push(Write { records, then });
@@ -399,18 +419,20 @@ impl Shard {
                     group.assigned(generation, &assignments, result, &mut turn.group());
                 }
             }
-            (Then::Replace { group, old, new }, result) => {
+            (Then::Replace { group, replaced }, result) => {
                 if let Some(group) = self.classic(&group) {
-                    group.replaced(&old, &new, result, &mut turn.group());
+                    group.replaced(&replaced, result, &mut turn.group());
                 }
             }
-            (Then::Delete(name), Ok(())) => {
-                self.groups.remove(&name);
-            }
-            (Then::Delete(name), Err(_)) => {
-                if let Some(group) = self.groups.get_mut(&name) {
-                    group.exhume(&mut turn.group());
-                }
+            (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
+            (Then::DeleteGroups { groups, reply, response }, result) => {
+                groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
+                let response = Response::DeleteGroups(response);
+                let response = match result {
+                    Ok(()) => response,
+                    Err(error) => failed(response, error),
+                };
+                reply.respond(response, turn.out);
             }
         }
     }
@@ -419,9 +441,10 @@ impl Shard {
     fn apply(&mut self, record: &GroupRecord) -> Option<Fact> {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return None };
         let partition = self.offsets.apply(group, topic, *partition, value.as_ref())?;
+        let group = group.clone();
+        let Some(value) = value else { return Some(Fact::OffsetDeleted { group, partition }) };
         self.groups.entry(group.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(group.clone())));
-        let offset = value.as_ref()?.offset;
-        Some(Fact::OffsetCommitted { group: group.clone(), partition, offset })
+        Some(Fact::OffsetCommitted { group, partition, offset: value.offset })
     }
 
     /// Everybody who waits learns that this broker is not the coordinator any more.
@@ -438,7 +461,7 @@ impl Shard {
 
 impl ShardTurn<'_> {
     /// Answers once everything written before is committed.
-    fn reply(&mut self, reply: ReplyTo, response: Response) {
+    pub(super) fn reply(&mut self, reply: ReplyTo, response: Response) {
         self.writes.push(Write { records: Vec::new(), then: Then::Reply(reply, response) });
     }
 }
@@ -471,6 +494,11 @@ fn failed(response: Response, error: ErrorCode) -> Response {
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
+        }
+        Response::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
+        Response::DeleteGroups(deleted) => {
+            let results = deleted.results.into_iter().map(|(group, _)| (group, error)).collect();
+            Response::DeleteGroups(DeleteGroupsResponse { results })
         }
         other => other,
     }
