@@ -60,6 +60,7 @@ impl World {
             checks: Checks::default(),
             facts: Vec::new(),
             journal: None,
+            letters: None,
             expectations: BTreeMap::new(),
             tool_output: BTreeMap::new(),
             founding: None,
