@@ -158,6 +158,7 @@ fn faults(seed: u64, kinds: &str) -> Vec<(Instant, Command)> {
         until: millis(HEALED_AT),
         lasting: (Duration::millis(100), Duration::secs(15)),
         topics: Vec::new(),
+        consumers: Vec::new(),
     };
     faults.draw(&mut Rng::new(seed, FAULT_STREAM), &safe_targets())
 }

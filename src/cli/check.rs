@@ -28,7 +28,8 @@ pub struct CheckArgs {
     #[arg(long, value_name = "A..B", value_parser = seeds, allow_hyphen_values = true)]
     pub seeds: Seeds,
     /// Which faults strike: `all` (every kind but wipe), `none`, or kinds with commas between them: kill, power, stop,
-    /// pause, slow, cut, loss, disk, tool, wipe. `-KIND` takes one away again: `all,-cut`. With `none` a file's expectations count.
+    /// pause, slow, cut, loss, disk, tool, members, wipe. `-KIND` takes one away again: `all,-cut`. `members` lets members
+    /// of groups come, go, be slow and read other topics. With `none` a file's expectations count.
     #[arg(long, value_name = "KINDS", default_value = "all", value_parser = kinds, allow_hyphen_values = true)]
     pub faults: Kinds,
     /// How many threads run seeds; as many as there are processors, if not given.

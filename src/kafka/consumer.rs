@@ -432,7 +432,7 @@ impl Consumer {
     }
 
     /// Whether a group gives it its partitions, or will.
-    fn is_member(&self) -> bool {
+    pub fn is_member(&self) -> bool {
         self.group.is_some() && !self.is_manual()
     }
 

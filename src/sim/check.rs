@@ -10,6 +10,10 @@
 //! | `logs` | `LeaderHighWatermarkNeverFalls`, `HighWatermarkWithinLog`, `LogsAgreeUpToHighWatermark`, `NoCommitBelowMinIsr`, `LeaderHasEveryCommittedRecord`, `CommittedRecordsSurvive`, `IsrHasEveryCommittedRecord`, `EpochsOnLogRise`, `LogsMatch` |
 //! | `clients` | `AckedIsCommitted`, `ReadIsCommitted` |
 //! | `groups` | `OneReaderPerGeneration`, `CommitsWithinLog`, `CommitIsReplicated`, `CommitsNeverFall`, `CommittedOffsetsSurvive` |
+//! | `groups/readers` | `OneReaderAtOnce`, `ReadersHoldWhatTheyRead`, `WhoIsOutHoldsNothing`, `OneOwnerPerPartition`, `EpochsAreReplicated`, `GroupEpochRisesWithItsMembers` |
+//! | `groups/refusals` | `WhoIsOutIsRefused` |
+//! | `groups/share` | `OneHolderPerRecord`, `WhatIsDoneIsNotDelivered`, `DeliveriesAreLimited` |
+//! | `groups/attendance` | `GroupsMissNothing`; of groups left in peace `EveryPartitionHasAReader`, `ReadersCatchUp`; at the end of a run |
 //! | `quorum` | `OneQuorumLeaderPerEpoch`, `OneVotePerEpoch`, `ControllerEpochsRise`, `QuorumLeaderHasEveryCommittedRecord`, `CommittedMetadataSurvives`, `CommittedMetadataAgrees` |
 //! | `ledger` | `LedgerAddsUp`, `AckedRecordsSurvive`, `IdempotentProducersDoNotRepeat`, at the end of a run |
 //!
@@ -26,15 +30,18 @@ mod quorum;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::groups::GroupChecks;
+pub use self::groups::Attendance;
+use self::groups::{GroupChecks, Peace, Readers, Refusals, ShareChecks, Shared};
 use self::leaders::LeaderChecks;
 pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
+use crate::kafka::consumer::Consumer;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::{Fact, NodeState};
+use crate::kafka::fact::{Fact, GroupPhase, ModernGroupPhase, NodeState, ResetReason};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
+use crate::kafka::message::{Message, Request};
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
 use crate::kafka::quorum::Quorum;
 use crate::kafka::quorum::log::MetadataLog;
@@ -78,6 +85,10 @@ pub trait Witness {
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator>;
     /// The replicas that a running broker leads of `__consumer_offsets`.
     fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica>;
+    /// A consumer that runs.
+    fn consumer(&self, id: ClientId) -> Option<&Consumer>;
+    /// `group.share.delivery.count.limit` of a broker that runs.
+    fn delivery_limit(&self, broker: BrokerId) -> u32;
     /// Whether a producer waits for every in-sync replica (`acks=all`).
     fn waits_for_all(&self, producer: ClientId) -> bool;
     /// Whether an old version's rules are on, which are known to lose records.
@@ -90,6 +101,10 @@ pub struct Checks {
     leaders: LeaderChecks,
     logs: LogChecks,
     groups: GroupChecks,
+    readers: Readers,
+    refusals: Refusals,
+    share: ShareChecks,
+    peace: Peace,
     quorum: QuorumChecks,
     /// Producers that were given an id, by which leaders recognise what they have already, and whether they stayed in its
     /// first epoch. Whoever has to begin another one, as a leader that stopped cleanly remembers one batch only, sends
@@ -127,7 +142,11 @@ impl Checks {
     /// Looks at what one event did.
     pub fn after_event(&mut self, facts: &[Stamped], world: &impl Witness) {
         let verdict = &mut self.verdict;
+        if let Some(last) = facts.last() {
+            self.refusals.report(last, verdict);
+        }
         for stamped in facts {
+            self.peace.enter(stamped, world);
             let voter = if let Some(Node::Controller(id)) = stamped.node { world.quorum(id) } else { None };
             if let Some((name, what)) = self.quorum.after_fact(stamped, voter, || world.metadata_logs()) {
                 verdict.report(name, stamped, what);
@@ -168,9 +187,15 @@ impl Checks {
                     self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
                 Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
-                Fact::NodeState(NodeState::Starting) => {
-                    let Some(broker) = broker else { continue };
-                    self.logs.restarted(broker);
+                Fact::NodeState(state) => {
+                    if let (NodeState::Starting, Some(broker)) = (state, broker) {
+                        self.logs.restarted(broker);
+                    }
+                    match stamped.node {
+                        Some(Node::Broker(broker)) if !is_alive(*state) => self.share.stopped(broker),
+                        Some(Node::Consumer(member)) if !is_alive(*state) => self.readers.ended(member),
+                        _ => {}
+                    }
                 }
                 Fact::Appended { partition, base_offset, epoch, leader, .. } => {
                     let Some(broker) = broker else { continue };
@@ -197,9 +222,56 @@ impl Checks {
                 Fact::PartitionsAssigned { group, generation, partitions } => {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
+                    self.readers.assigned(stamped, group, partitions, member, world, verdict);
                 }
-                Fact::GroupState { group, to, generation, .. } => {
-                    self.groups.generation(stamped, group, *generation, *to);
+                Fact::PartitionsRevoked { partitions, .. } | Fact::PartitionsLost { partitions, .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.readers.gave_up(member, partitions);
+                }
+                Fact::Polled { partition, .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.readers.polled(stamped, member, *partition, world, verdict);
+                }
+                Fact::JoiningGroup { .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.readers.joins(stamped, member, world, verdict);
+                }
+                Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    let group = world.consumer(member).and_then(Consumer::group);
+                    group.iter().for_each(|group| self.groups.sought(group, *partition));
+                }
+                Fact::GroupState { group, to, .. } => {
+                    self.groups.attended(stamped, group, *to == GroupPhase::Empty);
+                }
+                Fact::ModernGroupState { group, to, .. } => {
+                    self.groups.attended(stamped, group, *to == ModernGroupPhase::Empty);
+                }
+                Fact::MemberEpoch { group, to, .. } if to.0 > 0 => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.readers.heard_of_epoch(stamped, member, (group, *to), &self.logs, world, verdict);
+                }
+                Fact::MemberReconciled { group, member, epoch, .. } => {
+                    let Some(broker) = broker else { continue };
+                    self.readers.reconciled(stamped, broker, (group, member, *epoch), world, verdict);
+                }
+                Fact::MemberRemoved { group, reason, .. } => {
+                    let Some(broker) = broker else { continue };
+                    groups::epochs_rise(stamped, broker, (group, *reason), facts, world, verdict);
+                }
+                Fact::GroupAssigned { group, members, .. } | Fact::TargetAssigned { group, members, .. } => {
+                    groups::assignment_is_sound(stamped, group, members, world, verdict);
+                }
+                Fact::RecordsAcquired { group, member, partition, base_offset, count, delivery_count } => {
+                    let Some(broker) = broker else { continue };
+                    let (partition, base_offset, count) = (*partition, *base_offset, *count);
+                    let shared = Shared { group, member, partition, base_offset, count };
+                    self.share.acquired(stamped, broker, &shared, *delivery_count, world, verdict);
+                }
+                Fact::AcquisitionEnded { group, member, partition, base_offset, count, how } => {
+                    let Some(broker) = broker else { continue };
+                    let (partition, base_offset, count) = (*partition, *base_offset, *count);
+                    self.share.ended(broker, &Shared { group, member, partition, base_offset, count }, *how);
                 }
                 Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {
@@ -220,6 +292,23 @@ impl Checks {
         self.logs.before_wipe(broker, world, &mut self.verdict);
     }
 
+    /// Whether [`Checks::before_request`] wants to see that request.
+    pub fn looks_at(request: &Request) -> bool {
+        groups::may_be_due(request)
+    }
+
+    /// A broker is about to answer a request, or to act upon it.
+    pub fn before_request(&mut self, broker: BrokerId, from: Node, correlation_id: u32, request: &Request, world: &impl Witness) {
+        self.refusals.asked(broker, (from, correlation_id), request, world.coordinator(broker));
+    }
+
+    /// A broker puts an answer on the wire.
+    pub fn answered(&mut self, broker: BrokerId, to: Node, message: &Message) {
+        if let Message::Response { correlation_id, response } = message {
+            self.refusals.answered(broker, (to, *correlation_id), response);
+        }
+    }
+
     /// Every broken promise so far.
     pub fn violations(&self) -> &[Violation] {
         &self.verdict.violations
@@ -229,4 +318,9 @@ impl Checks {
     pub fn is_forgiven(&self, partition: TopicPartition) -> bool {
         self.verdict.is_forgiven(partition)
     }
+}
+
+/// Whether a process in that state has what it had before.
+fn is_alive(state: NodeState) -> bool {
+    matches!(state, NodeState::Running | NodeState::Paused | NodeState::Stopping)
 }

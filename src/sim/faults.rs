@@ -3,10 +3,12 @@
 //! Nothing else knows of randomness in faults: a course is a list of commands, which a scenario file can hold, a person can
 //! read, and a search for the shortest one that still fails can cut down.
 
+mod members;
+
 use std::collections::BTreeSet;
 
 use super::command::{Command, LinkChange};
-use super::spec::NodeName;
+use super::spec::{ConsumerSpec, NodeName};
 use super::units::Share;
 use crate::kafka::disk::{DiskChange, DiskKind};
 use crate::rng::Rng;
@@ -31,13 +33,16 @@ pub enum FaultKind {
     Disk,
     /// No fault, but work for the controller: replicas are moved elsewhere, or leaderships back.
     Tool,
+    /// No fault, but work for group coordinators: members join and leave, take their time, subscribe to other topics;
+    /// topics get partitions; brokers stop in turn.
+    Members,
     /// A crash after which the disk is empty. What nobody else has is gone, by right.
     Wipe,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Power,
         Self::Stop,
@@ -47,6 +52,7 @@ impl FaultKind {
         Self::Loss,
         Self::Disk,
         Self::Tool,
+        Self::Members,
         Self::Wipe,
     ];
 
@@ -62,6 +68,7 @@ impl FaultKind {
             Self::Loss => "loss",
             Self::Disk => "disk",
             Self::Tool => "tool",
+            Self::Members => "members",
             Self::Wipe => "wipe",
         }
     }
@@ -75,12 +82,14 @@ pub struct Faults {
     pub count: (u64, u64),
     /// They begin from here on …
     pub from: Instant,
-    /// … and before this; then everything can be put right.
+    /// … and not after this; then everything can be put right.
     pub until: Instant,
     /// How long one lasts, at least and at most.
     pub lasting: (Duration, Duration),
     /// Topics whose replicas may be moved, and their numbers of partitions.
     pub topics: Vec<(String, u32)>,
+    /// The members of groups.
+    pub consumers: Vec<ConsumerSpec>,
 }
 
 /// A disk as brokers have it in the beginning.
@@ -88,7 +97,7 @@ const SSD: DiskChange = DiskChange::Other { kind: Some(DiskKind::Ssd), cache: So
 
 /// What [`Faults::kinds_of`] takes, for error messages and for `--help`.
 pub const KINDS: &str = "`all` (every kind but wipe), `none`, or kinds with commas between them: kill, power, stop, pause, \
-                         slow, cut, loss, disk, tool, wipe; `-KIND` takes one away again, as in `all,-cut`";
+                         slow, cut, loss, disk, tool, members, wipe; `-KIND` takes one away again, as in `all,-cut`";
 
 impl Faults {
     /// Reads `all`, `none`, `kill,cut`, `all,wipe` or `all,-power`, from left to right.
@@ -120,19 +129,19 @@ impl Faults {
         if kinds.is_empty() || targets.is_empty() {
             return course;
         }
-        for _ in 0..rng.between(self.count.0, self.count.1) {
+        for number in 0..rng.between(self.count.0, self.count.1) {
             let kind = kinds[rng.below(kinds.len() as u32) as usize];
             let at = Instant::ZERO + between(rng, self.from.since(Instant::ZERO), self.until.since(Instant::ZERO));
             let lasting = between(rng, self.lasting.0, self.lasting.1);
             let node = pick(rng, targets).clone();
             let other = pick(rng, targets).clone();
-            if kind == FaultKind::Tool {
-                course.extend(self.tool(rng, targets).map(|command| (at, command)));
-            } else {
-                strike(kind, at, lasting, node, other, targets, rng, &mut course);
+            match kind {
+                FaultKind::Tool => course.extend(self.tool(rng, targets).map(|command| (at, command))),
+                FaultKind::Members => self.members(rng, number, at, lasting, targets, &mut course),
+                _ => strike(kind, at, lasting, node, other, targets, rng, &mut course),
             }
         }
-        course.retain(|(at, _)| *at < self.until);
+        course.retain(|(at, _)| *at <= self.until);
         course.sort_by_key(|(at, _)| *at);
         course
     }
@@ -238,11 +247,11 @@ fn strike(
             course.extend([(at, Command::Kill { node: node.clone(), power: false }), (wiped, Command::Wipe { node })]);
             course.push((over.max(wiped + Duration::millis(1)), start));
         }
-        FaultKind::Loss | FaultKind::Tool | FaultKind::Wipe => {}
+        FaultKind::Loss | FaultKind::Tool | FaultKind::Members | FaultKind::Wipe => {}
     }
 }
 
-fn pick<'a>(rng: &mut Rng, targets: &'a [NodeName]) -> &'a NodeName {
+fn pick<'a, T>(rng: &mut Rng, targets: &'a [T]) -> &'a T {
     &targets[rng.below(targets.len() as u32) as usize]
 }
 
@@ -261,10 +270,10 @@ mod tests {
             let kinds = Faults::kinds_of(text)?;
             Some(kinds.into_iter().map(FaultKind::name).collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(names("all").as_deref(), Some("kill power stop pause slow cut loss disk tool"));
+        assert_eq!(names("all").as_deref(), Some("kill power stop pause slow cut loss disk tool members"));
         assert_eq!(names("none").as_deref(), Some(""));
         assert_eq!(names("cut, kill").as_deref(), Some("kill cut"));
-        assert_eq!(names("all,wipe,-cut,-loss").as_deref(), Some("kill power stop pause slow disk tool wipe"));
+        assert_eq!(names("all,wipe,-cut,-loss").as_deref(), Some("kill power stop pause slow disk tool members wipe"));
         assert_eq!(names("kil"), None);
         assert_eq!(names("all,-"), None);
     }
@@ -278,6 +287,7 @@ mod tests {
             until: Instant::ZERO + Duration::secs(9),
             lasting: (Duration::millis(100), Duration::secs(5)),
             topics: vec![("orders".into(), 3)],
+            consumers: vec![ConsumerSpec { name: "c".into(), topics: vec!["orders".into()], ..ConsumerSpec::blank() }],
         };
         let nodes: Vec<NodeName> =
             ["broker-1", "broker-2", "producer-p"].iter().filter_map(|n| NodeName::parse(n)).collect();
@@ -285,7 +295,7 @@ mod tests {
         assert_eq!(course(1), course(1));
         assert_ne!(course(1), course(2));
         let times: Vec<Instant> = course(1).iter().map(|(at, _)| *at).collect();
-        assert!(times.is_sorted() && times.iter().all(|at| (faults.from..faults.until).contains(at)));
+        assert!(times.is_sorted() && times.iter().all(|at| (faults.from..=faults.until).contains(at)));
         // Each reads back as it is printed: a file can hold it.
         for (_, command) in course(1) {
             assert_eq!(Command::parse(&command.to_string()), Ok(command));

@@ -1,6 +1,8 @@
 //! Clusters by the seed: small ones with somebody who writes and somebody who reads, of every sort that Kafka allows, or
 //! only of the sort that promises to keep what it has acknowledged.
 
+mod groups;
+
 use std::fmt::Write;
 
 use super::spec::NodeName;
@@ -16,9 +18,10 @@ pub enum Sort {
     Safe { acks: &'static str },
 }
 
-/// The stream of a seed's generator that draws clusters, and the one that draws faults.
+/// The stream of a seed's generator that draws clusters, the one that draws faults, and the one that draws groups.
 pub const CLUSTER_STREAM: u64 = 1;
 pub const FAULT_STREAM: u64 = 2;
+const GROUP_STREAM: u64 = 3;
 
 /// A cluster as the text of a scenario file. Producers write for `writing`, so that they are done before the end.
 pub fn cluster(seed: u64, sort: Sort, duration: Duration, writing: Duration) -> String {
@@ -26,7 +29,7 @@ pub fn cluster(seed: u64, sort: Sort, duration: Duration, writing: Duration) -> 
     let mut text = format!("format = 1\ntitle = \"seed {seed}\"\nseed = {seed}\nduration = \"{duration}\"\n\n");
     match sort {
         Sort::Safe { acks } => safe(&mut rng, acks, writing, &mut text),
-        Sort::Any => any(&mut rng, writing, &mut text),
+        Sort::Any => any(&mut rng, &mut Rng::new(seed, GROUP_STREAM), writing, &mut text),
     }
     text
 }
@@ -41,7 +44,7 @@ fn safe(rng: &mut Rng, acks: &str, writing: Duration, text: &mut String) {
         one_of(rng, &[5_000, 10_000, 30_000]),
         rng.between(1, 5),
     );
-    topic(text, rng.between(1, 4), 3);
+    topic(text, "orders", rng.between(1, 4), 3);
     for producer in 0..rng.between(1, 2) {
         let rate = rng.between(5, 60);
         let key = rng.chance(1, 2);
@@ -50,7 +53,7 @@ fn safe(rng: &mut Rng, acks: &str, writing: Duration, text: &mut String) {
             one_of(rng, &[0, 5, 100]),
             one_of(rng, &[3_000, 30_000]),
         );
-        write_producer(text, producer, rate, writing, key, &config);
+        write_producer(text, producer, "orders", rate, writing, key, &config);
     }
     for consumer in 0..rng.between(1, 3) {
         let work = rng.between(0, 4);
@@ -59,7 +62,7 @@ fn safe(rng: &mut Rng, acks: &str, writing: Duration, text: &mut String) {
     }
 }
 
-fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
+fn any(rng: &mut Rng, group_rng: &mut Rng, writing: Duration, text: &mut String) {
     let brokers = rng.between(3, 5);
     // Most runs have something to lose.
     let factor = one_of(rng, &[1, 2, 3, 3, 3, 3]);
@@ -69,7 +72,7 @@ fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
         "[cluster]\nbrokers = {brokers}\ncontrollers = {}\nroles = \"{}\"\nconfig = {{ \"min.insync.replicas\" = {min_isr}, \
          \"replica.lag.time.max.ms\" = {}, \"broker.session.timeout.ms\" = {}, \"offsets.topic.num.partitions\" = {}, \
          \"offsets.topic.replication.factor\" = {}, \"unclean.leader.election.enable\" = {}, \
-         \"leader.imbalance.check.interval.seconds\" = {}, \"group.initial.rebalance.delay.ms\" = {} }}\n\n\
+         \"leader.imbalance.check.interval.seconds\" = {}, \"group.initial.rebalance.delay.ms\" = {}{} }}\n\n\
          [network]\nlatency = \"{}ms\"\njitter = \"{}ms\"\n",
         one_of(rng, &[1, 3, 3, 3, 5]),
         pick(rng, &["separate", "separate", "combined"]),
@@ -80,10 +83,14 @@ fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
         rng.chance(1, 5),
         one_of(rng, &[5, 15, 300]),
         one_of(rng, &[0, 500, 3_000]),
+        groups::broker_settings(group_rng),
         one_of(rng, &[1, 2, 5, 20]),
         one_of(rng, &[0, 1, 5]),
     );
-    topic(text, rng.between(1, 4), factor);
+    topic(text, "orders", rng.between(1, 4), factor);
+    let more = group_rng.below(3) as usize;
+    let topics = &["orders", "payments", "refunds"][..1 + more];
+    topics[1..].iter().for_each(|name| topic(text, name, group_rng.between(1, 4), factor));
     // One word for all producers, or it could not be told whose record a log may lose.
     let acks = *pick(rng, &["all", "all", "all", "1", "0"]);
     for producer in 0..rng.between(1, 2) {
@@ -98,28 +105,31 @@ fn any(rng: &mut Rng, writing: Duration, text: &mut String) {
             one_of(rng, &[1_000, 3_000, 30_000]),
             one_of(rng, &[1, 5, 5]),
         );
-        write_producer(text, producer, rate, writing, key, &config);
+        write_producer(text, producer, "orders", rate, writing, key, &config);
     }
-    for consumer in 0..rng.between(1, 3) {
-        let work = rng.between(0, 4);
-        let config = format!(
-            "\"session.timeout.ms\" = {}, \"auto.commit.interval.ms\" = {}, \"isolation.level\" = \"{}\"",
-            one_of(rng, &[6_000, 10_000, 45_000]),
-            one_of(rng, &[500, 1_000, 5_000]),
-            pick(rng, &["read_uncommitted", "read_committed"]),
-        );
-        write_consumer(text, consumer, work, &config);
+    for (name, producer) in topics[1..].iter().zip(5..) {
+        let config = format!("acks = \"{acks}\", \"enable.idempotence\" = {}", acks == "all");
+        write_producer(text, producer, name, group_rng.between(1, 10), writing, false, &config);
     }
+    groups::groups(group_rng, topics, text);
 }
 
-fn topic(text: &mut String, partitions: u64, factor: u64) {
-    let _ = write!(text, "\n[[topic]]\nname = \"orders\"\npartitions = {partitions}\nreplication-factor = {factor}\n");
+fn topic(text: &mut String, name: &str, partitions: u64, factor: u64) {
+    let _ = write!(text, "\n[[topic]]\nname = \"{name}\"\npartitions = {partitions}\nreplication-factor = {factor}\n");
 }
 
-fn write_producer(text: &mut String, number: u64, rate: u64, writing: Duration, key: bool, config: &str) {
+fn write_producer(
+    text: &mut String,
+    number: u64,
+    topic: &str,
+    rate: u64,
+    writing: Duration,
+    key: bool,
+    config: &str,
+) {
     let _ = write!(
         text,
-        "\n[[producer]]\nname = \"p{number}\"\ntopic = \"orders\"\nrate = {rate}\ncount = {}\n{}size = 60\nconfig = {{ \
+        "\n[[producer]]\nname = \"p{number}\"\ntopic = \"{topic}\"\nrate = {rate}\ncount = {}\n{}size = 60\nconfig = {{ \
          {config} }}\n",
         rate * writing.as_millis() / 1000,
         if key { "key = \"k{i%7}\"\n" } else { "" },

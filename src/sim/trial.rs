@@ -74,6 +74,7 @@ fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
         until: at(2, 3),
         lasting: (Duration::millis(100), Duration::millis((whole / 4).clamp(100, 15_000))),
         topics: scenario.topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect(),
+        consumers: scenario.consumers.clone(),
     };
     let targets = targets(scenario);
     let mut rng = Rng::new(scenario.seed, FAULT_STREAM);

@@ -6,6 +6,7 @@
 //!
 //! The world is cheap to clone: machines are shared until one of the clones steps them, record bytes always.
 
+mod attendance;
 mod commands;
 mod connections;
 mod disk;
@@ -352,6 +353,14 @@ impl World {
             Input::Disconnected { peer } => self.note(Some(node), cause, Fact::Disconnected { peer: *peer }),
             _ => cause,
         };
+        if let (Node::Broker(broker), Input::Message { from, message: Message::Request { correlation_id, request } }) =
+            (node, &input)
+            && Checks::looks_at(request)
+        {
+            let mut checks = mem::take(&mut self.checks);
+            checks.before_request(broker, *from, *correlation_id, request, self);
+            self.checks = checks;
+        }
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&node).map(Rc::make_mut) else { return };
         let service = service_time(&input, slot.slow);
@@ -362,7 +371,12 @@ impl World {
         slot.busy_until = done;
         for effect in out.drain() {
             match effect {
-                Effect::Send { to, message } => self.send(done, node, to, message, cause),
+                Effect::Send { to, message } => {
+                    if let Node::Broker(broker) = node {
+                        self.checks.answered(broker, to, &message);
+                    }
+                    self.send(done, node, to, message, cause);
+                }
                 Effect::SetTimer { at, timer } if timer.ends_work() => {
                     self.set_timer(node, (now + at.since(now) * slow).max(done), timer, cause);
                 }
@@ -771,6 +785,17 @@ impl Witness for World {
         let Some((topic, _)) = broker.image().topic(OFFSETS_TOPIC) else { return Vec::new() };
         let led = broker.coordinator().loaded_partitions();
         led.filter_map(|number| broker.replica(TopicPartition::new(topic, number))).collect()
+    }
+
+    fn consumer(&self, id: ClientId) -> Option<&Consumer> {
+        match &self.slots.get(&Node::Consumer(id))?.machine {
+            Machine::Consumer(consumer) => Some(consumer),
+            _ => None,
+        }
+    }
+
+    fn delivery_limit(&self, broker: BrokerId) -> u32 {
+        self.broker(broker).map_or(u32::MAX, |broker| broker.config().share_delivery_count_limit)
     }
 
     fn waits_for_all(&self, producer: ClientId) -> bool {

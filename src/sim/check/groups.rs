@@ -1,10 +1,25 @@
 //! Groups: one reader of a partition in a generation, and committed offsets that are there, stay, and only rise.
+//!
+//! Committed offsets rise whoever commits: a member that is given a partition begins where the group has committed, and what
+//! the member before it still had to say is refused. They may fall where somebody wants them to: a member that sought, a
+//! tool, and whoever commits while the group has no members. What else there is to hold groups to is in the files below.
+
+mod attendance;
+mod readers;
+mod refusals;
+mod share;
+
+pub use self::attendance::Attendance;
+pub(super) use self::attendance::Peace;
+pub(super) use self::readers::{Readers, assignment_is_sound, epochs_rise};
+pub(super) use self::refusals::{Refusals, may_be_due};
+pub(super) use self::share::{ShareChecks, Shared};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Verdict, Witness};
-use crate::kafka::fact::GroupPhase;
+use crate::kafka::coordinator::Group;
 use crate::kafka::group_log::{self, GroupRecord};
 use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::Log;
@@ -15,17 +30,18 @@ use crate::sim::trace::Stamped;
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
-    /// The newest generation of each group, and when it began.
-    generations: BTreeMap<Name, (Generation, i64)>,
+    /// Since when, in milliseconds since 1970, a group has no members: whoever commits for it comes from outside, and may go
+    /// back. `None` while it has some.
+    empty_since: BTreeMap<Name, Option<i64>>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
-    /// Groups without members: whoever commits for them comes from outside, and may go back.
-    empty: BTreeSet<Name>,
+    /// Where a member has sought, the next commit may fall.
+    sought: BTreeSet<(Name, TopicPartition)>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
 
-/// The last committed offset, the generation that the coordinator took it in, where that is known, and when.
-type LastCommit = (Offset, Option<Generation>, Option<i64>);
+/// The last committed offset, and when the coordinator took it in, where that is known.
+type LastCommit = (Offset, Option<i64>);
 
 /// What one batch commits: offsets and when the coordinator took them in.
 type Commits = BTreeMap<(Name, TopicPartition), (Offset, i64)>;
@@ -46,7 +62,8 @@ impl GroupChecks {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
             // A coordinator whose log is gone counts generations from the beginning.
             let lost = || verdict.forgiven.iter().any(|of| world.name(*of).starts_with(OFFSETS_TOPIC));
-            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member && !lost()) {
+            let is_other = |other: ClientId| other != member && !share_a_place(other, member, world);
+            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && is_other(*other) && !lost()) {
                 let what = format!(
                     "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
                     world.name(*partition)
@@ -56,18 +73,15 @@ impl GroupChecks {
         }
     }
 
-    /// A group has come to a state in a generation.
-    pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation, phase: GroupPhase) {
-        if phase == GroupPhase::Empty {
-            self.empty.insert(group.clone());
-        } else {
-            self.empty.remove(group);
-        }
-        let began = stamped.at.timestamp_ms();
-        let known = self.generations.entry(group.clone()).or_insert((generation, began));
-        if known.0 != generation {
-            *known = (generation, began);
-        }
+    /// A group has come to a state, in which it has members or not.
+    pub(super) fn attended(&mut self, stamped: &Stamped, group: &Name, is_empty: bool) {
+        let since = self.empty_since.entry(group.clone()).or_default();
+        *since = is_empty.then(|| since.unwrap_or(stamped.at.timestamp_ms()));
+    }
+
+    /// A member's application has moved its position.
+    pub(super) fn sought(&mut self, group: &Name, partition: TopicPartition) {
+        self.sought.insert((group.clone(), partition));
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fact's own fields")]
@@ -103,21 +117,19 @@ impl GroupChecks {
             verdict.report("CommitIsReplicated", stamped, what);
         }
         // A coordinator that takes over says once more what was committed before.
-        let newest = self.commits.get(&key).and_then(|(_, _, at)| *at);
+        let newest = self.commits.get(&key).and_then(|(_, at)| *at);
         if newest.zip(taken_in).is_some_and(|(newest, at)| at <= newest) {
             return;
         }
-        // A commit that was taken in before the generation began is the one before's.
-        let has_members = !self.empty.contains(group);
-        let known =
-            self.generations.get(group).filter(|(_, began)| has_members && taken_in.is_some_and(|at| at > *began));
-        let generation = known.map(|(generation, _)| *generation);
-        let before = self.commits.insert(key, (offset, generation, taken_in));
-        if let Some((fell_from, ..)) = before
-            .filter(|(fell_from, of, _)| *fell_from > offset && generation.is_some() && *of == generation && !forgiven)
-        {
-            let what =
-                format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
+        let by_member = match self.empty_since.get(group) {
+            Some(None) => true,
+            Some(Some(since)) => taken_in.is_some_and(|at| at < *since),
+            None => false,
+        };
+        let sought = self.sought.remove(&key);
+        let before = self.commits.insert(key, (offset, taken_in));
+        if let Some((fell_from, _)) = before.filter(|(before, _)| *before > offset && by_member && !sought && !forgiven) {
+            let what = format!("{group} committed {offset} of {} after {fell_from}", world.name(partition));
             verdict.report("CommitsNeverFall", stamped, what);
         }
     }
@@ -165,7 +177,7 @@ impl GroupChecks {
             return;
         }
         let mine = self.commits.iter().filter(|((group, _), _)| coordinator.partition_of(group) == number);
-        let mut missing: BTreeMap<_, Offset> = mine.map(|(key, (offset, ..))| (key, *offset)).collect();
+        let mut missing: BTreeMap<_, Offset> = mine.map(|(key, (offset, _))| (key, *offset)).collect();
         for batch in replica.log().batches().rev() {
             if missing.is_empty() {
                 return;
@@ -182,6 +194,26 @@ impl GroupChecks {
             verdict.report("CommittedOffsetsSurvive", stamped, what);
         }
     }
+}
+
+/// Whether two consumers have the same `group.instance.id`: the one takes the other's place.
+fn share_a_place(one: ClientId, other: ClientId, world: &impl Witness) -> bool {
+    let instance = |id| world.consumer(id).and_then(|consumer| consumer.config().group_instance_id.clone());
+    let one = instance(one);
+    one.is_some() && one == instance(other)
+}
+
+/// A share group gives a partition to as many as like.
+fn is_share_group(group: &Name, world: &impl Witness) -> bool {
+    let coordinators = world.broker_ids().into_iter().filter_map(|id| world.coordinator(id));
+    coordinators.filter_map(|coordinator| coordinator.group(group)).any(|group| group.as_share().is_some())
+}
+
+/// A group at its coordinator: the newest leader of its partition of `__consumer_offsets`.
+fn current_group<'a>(group: &Name, world: &'a impl Witness) -> Option<&'a Group> {
+    let of = |broker| Some((offsets_of(broker, group, world)?.leader_epoch(), broker));
+    let (_, broker) = world.broker_ids().into_iter().filter_map(of).max()?;
+    world.coordinator(broker)?.group(group)
 }
 
 /// The partition of `__consumer_offsets` that a broker keeps a group in, if it leads it.

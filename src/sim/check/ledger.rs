@@ -1,6 +1,6 @@
 //! What the books must say when somebody reads them: sums add up, and what was promised of records was kept.
 
-use super::{Checks, Violation};
+use super::{Attendance, Checks, Violation};
 use crate::kafka::ids::{ClientId, TopicPartition};
 use crate::sim::books::{Books, Found};
 use crate::time::Instant;
@@ -20,10 +20,11 @@ impl Checks {
     /// Every promise that the books break. `fact` is the last one there was.
     pub fn audit(
         &self,
-        at: Instant,
-        fact: u64,
+        (at, fact): (Instant, u64),
         books: &Books,
         accounts: &[Account],
+        groups: &[Attendance],
+        name: impl Fn(TopicPartition) -> String,
         old_rules: bool,
     ) -> Vec<Violation> {
         let mut broken = Vec::new();
@@ -56,6 +57,9 @@ impl Checks {
                 let what = format!("{name}: {} records are there twice{order}", found.duplicated);
                 report("IdempotentProducersDoNotRepeat", what);
             }
+        }
+        for (name, what) in self.peace.audit(at, groups, &self.verdict, name) {
+            report(name, what);
         }
         broken
     }

@@ -119,7 +119,9 @@ impl World {
     /// The promises that the books break, if any.
     pub fn audit(&self) -> Vec<Violation> {
         let old_rules = Witness::has_old_rules(self);
-        self.checks.audit(self.now, self.fact_count(), &self.books, &self.accounts(), old_rules)
+        let moment = (self.now, self.fact_count());
+        let name = |partition| self.names.partition(partition);
+        self.checks.audit(moment, &self.books, &self.accounts(), &self.attendance(), name, old_rules)
     }
 
     /// What became of each producer's records, partition by partition.
