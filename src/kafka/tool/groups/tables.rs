@@ -1,10 +1,13 @@
 //! The tables of `kafka-consumer-groups`, column by column as Kafka pads them.
 
+use std::collections::BTreeMap;
+
 use super::super::super::ids::{LeaderEpoch, Name, Offset, TopicPartition};
 use super::super::super::message::{DescribedMember, ListedGroup};
 use super::super::Paper;
 use super::super::print::comma;
-use super::{Description, Topics};
+use super::Topics;
+use super::describe::Description;
 
 /// What is not known, or not there.
 const MISSING: &str = "-";
@@ -12,22 +15,17 @@ const MISSING: &str = "-";
 const PORT: u32 = 9092;
 
 /// `--list`: names alone, or a table with what was asked for (`printGroupInfo`).
-pub fn list(listings: &[ListedGroup], states: Option<&[String]>, types: Option<&[String]>, paper: &mut Paper) {
-    let is_one_of = |wanted: Option<&[String]>, found: &str| {
-        wanted.is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found)))
-    };
-    let wanted = |listed: &&ListedGroup| is_one_of(types, &listed.kind) && is_one_of(states, &listed.state);
-    let found: Vec<_> = listings.iter().filter(wanted).collect();
-    if states.is_none() && types.is_none() {
+pub fn list(found: &[ListedGroup], with_states: bool, with_types: bool, paper: &mut Paper) {
+    if !with_states && !with_types {
         return found.iter().for_each(|listed| paper.line(&listed.group));
     }
     let width = found.iter().map(|listed| listed.group.len()).max().unwrap_or(0).max(15) + 10;
     let mut row = |name: &str, kind: &str, state: &str| {
         let mut line = format!("{name:width$}");
-        if types.is_some() {
+        if with_types {
             line.push_str(&format!(" {kind:20}"));
         }
-        if states.is_some() {
+        if with_states {
             line.push_str(&format!(" {state:20}"));
         }
         paper.line(&line);
@@ -233,4 +231,39 @@ pub fn state(description: &Description, verbose: bool, paper: &mut Paper) {
     // A classic group has neither epoch: its generation is not shown.
     print(&described.group, &coordinator, strategy, &described.state, [MISSING, MISSING], &members);
     paper.text.push('\n');
+}
+
+/// `--reset-offsets` (`printOffsetsToReset`).
+pub fn reset(done: &BTreeMap<Name, BTreeMap<(Name, u32), Offset>>, paper: &mut Paper) {
+    let group_width = width(15, done.keys().map(|group| &**group));
+    let topic_width = width(15, done.values().flat_map(BTreeMap::keys).map(|(topic, _)| &**topic));
+    let mut row = |group: &str, topic: &str, partition: &str, offset: &str| {
+        paper.text.push_str(&format!("\n{group:group_width$} {topic:topic_width$} {partition:10} {offset}"));
+    };
+    if !done.is_empty() {
+        row("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
+    }
+    for (group, offsets) in done {
+        for ((topic, partition), offset) in offsets {
+            row(group, topic, &partition.to_string(), &offset.to_string());
+        }
+    }
+    paper.text.push('\n');
+}
+
+/// `--reset-offsets --export` (`exportOffsetsToCsv`): what `--from-file` reads.
+pub fn reset_csv(done: &BTreeMap<Name, BTreeMap<(Name, u32), Offset>>, is_one_group: bool, paper: &mut Paper) {
+    for (group, offsets) in done {
+        for ((topic, partition), offset) in offsets {
+            let group = if is_one_group { String::new() } else { csv_cell(group) + "," };
+            paper.line(&format!("{group}{},{partition},{offset}", csv_cell(topic)));
+        }
+    }
+    paper.text.push('\n');
+}
+
+/// Quoted where Jackson does: texts that are long, or have a character that could mean something.
+fn csv_cell(text: &str) -> String {
+    let is_plain = text.len() <= 24 && text.chars().all(|c| c > ',');
+    if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }
