@@ -167,6 +167,16 @@ errors! {
     IneligibleReplica = 107, "INELIGIBLE_REPLICA", false;
     /// ISR change applied and leadership moved.
     NewLeaderElected = 108, "NEW_LEADER_ELECTED", false;
+    /// Member epoch is not the current one.
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH", false;
+    /// The holder of the instance id has not left.
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID", false;
+    /// No such server-side assignor.
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR", false;
+    /// Commit or fetch of offsets with another member epoch.
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH", false;
+    /// Regular expression of a subscription that cannot be read.
+    InvalidRegularExpression = 128, "INVALID_REGULAR_EXPRESSION", false;
 }
 
 impl ErrorCode {

@@ -159,6 +159,18 @@ pub enum Then {
     DeleteGroups { groups: Vec<Name>, reply: ReplyTo, response: DeleteGroupsResponse },
     /// A group without members and offsets goes.
     Delete(Name),
+    /// A group of the consumer protocol changes as soon as this is on the log.
+    Consumer(Box<ConsumerWrite>),
+}
+
+/// What a group of the consumer protocol has decided.
+#[derive(Clone, Debug)]
+pub struct ConsumerWrite {
+    pub group: Name,
+    /// Told once it is on the log.
+    pub facts: Vec<Fact>,
+    /// Leaves once it is committed.
+    pub reply: Option<(ReplyTo, Response)>,
 }
 
 /// A static member that came back while its group was Stable, and what it was before.
@@ -229,6 +241,11 @@ impl ClassicGroup {
 
     pub fn phase(&self) -> GroupPhase {
         self.phase
+    }
+
+    /// Whether nobody is a member, or about to become one.
+    pub fn is_vacant(&self) -> bool {
+        self.phase == GroupPhase::Empty && self.pending_joins.is_empty()
     }
 
     pub fn generation(&self) -> Generation {

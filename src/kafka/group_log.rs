@@ -5,26 +5,42 @@
 //! `GroupMetadataKey`, `GroupMetadataValue` (version 3); a member's subscription and assignment inside are
 //! `ConsumerProtocolSubscription` and `ConsumerProtocolAssignment` (version 3).
 //!
-//! What we leave out: notes beside an offset, user data of assignors; both are written as empty, and skipped in reading.
+//! What we leave out: notes beside an offset, and user data of assignments; both are written as empty, and skipped in
+//! reading.
 
+mod consumer;
 mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
 use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
-use super::message::{Assignment, Subscription};
+use super::message::{Assignment, Subscription, UserData};
 use super::record::{Batch, BatchBuilder};
 use crate::time::{Duration, Instant};
 
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
-    Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
-    Group { group: Name, value: Option<GroupMetadataValue> },
+    Offset {
+        group: Name,
+        topic: Name,
+        partition: u32,
+        value: Option<OffsetCommitValue>,
+    },
+    Group {
+        group: Name,
+        value: Option<GroupMetadataValue>,
+    },
+    /// About a group of the consumer protocol (KIP-848).
+    Consumer {
+        group: Name,
+        record: ConsumerRecord,
+    },
 }
 
 /// Where a group will read on in one partition.
@@ -109,6 +125,7 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Consumer { group, record } => record.encode(group),
         }
     }
 
@@ -126,7 +143,10 @@ impl GroupRecord {
                 let group = key.string()?;
                 Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
             }
-            _ => None,
+            kind => {
+                let (group, record) = ConsumerRecord::decode(kind, &mut key, value)?;
+                Some(Self::Consumer { group, record })
+            }
         }
     }
 }
@@ -245,7 +265,10 @@ pub fn encode_subscription(subscription: &Subscription) -> Vec<u8> {
     out.int16(CONSUMER_PROTOCOL);
     out.int32(subscription.topics.len() as i32);
     subscription.topics.iter().for_each(|topic| out.string(topic));
-    out.int32(-1);
+    match &subscription.user_data {
+        Some(user_data) => out.bytes(&encode_user_data(user_data)),
+        None => out.int32(-1),
+    }
     out.partitions(&subscription.owned_partitions);
     out.int32(subscription.generation.map_or(-1, |generation| generation.0));
     out.nullable_string(subscription.rack.as_deref());
@@ -257,10 +280,34 @@ pub fn decode_subscription(bytes: &[u8]) -> Option<Subscription> {
     let mut bytes = Reader(bytes);
     bytes.int16()?;
     let topics = bytes.array(Reader::string)?;
-    bytes.skip_nullable_bytes()?;
+    let user_data = bytes.nullable_bytes()?.and_then(decode_user_data);
     let owned_partitions = bytes.partitions()?;
-    let generation = Some(Generation(bytes.int32()?)).filter(|generation| generation.0 >= 0);
-    Some(Subscription { topics, owned_partitions, generation, rack: bytes.nullable_string()? })
+    let generation = generation(&mut bytes)?;
+    Some(Subscription { topics, owned_partitions, generation, rack: bytes.nullable_string()?, user_data })
+}
+
+/// `STICKY_ASSIGNOR_USER_DATA_V1` and `COOPERATIVE_STICKY_ASSIGNOR_USER_DATA_V0`, which is but a generation.
+fn encode_user_data(user_data: &UserData) -> Vec<u8> {
+    let mut out = Writer::default();
+    let (UserData::Sticky { generation, .. } | UserData::Cooperative { generation }) = user_data;
+    if let UserData::Sticky { partitions, .. } = user_data {
+        out.partitions(partitions);
+    }
+    out.int32(generation.map_or(-1, |generation| generation.0));
+    out.0
+}
+
+fn decode_user_data(bytes: &[u8]) -> Option<UserData> {
+    let (alone, mut bytes) = (bytes.len() == size_of::<i32>(), Reader(bytes));
+    Some(match alone {
+        true => UserData::Cooperative { generation: generation(&mut bytes)? },
+        false => UserData::Sticky { partitions: bytes.partitions()?, generation: generation(&mut bytes)? },
+    })
+}
+
+/// -1 is none.
+fn generation(bytes: &mut Reader<'_>) -> Option<Option<Generation>> {
+    Some(Some(Generation(bytes.int32()?)).filter(|generation| generation.0 >= 0))
 }
 
 /// `ConsumerProtocolAssignment`, version first (`ConsumerProtocol.serializeAssignment`).
@@ -294,6 +341,7 @@ mod tests {
             owned_partitions: vec![("orders".into(), 0), ("users".into(), 2), ("orders".into(), 1)],
             generation: Some(Generation(7)),
             rack: Some("a".into()),
+            user_data: Some(UserData::Cooperative { generation: Some(Generation(6)) }),
         }
     }
 
@@ -361,6 +409,20 @@ mod tests {
             let Subscription { topics, generation, rack, .. } = subscription();
             (topics, generation, rack)
         });
+    }
+
+    #[test]
+    fn what_an_assignor_remembers_reads_back() {
+        let partitions = vec![("orders".into(), 0), ("orders".into(), 1)];
+        for user_data in [
+            None,
+            Some(UserData::Cooperative { generation: None }),
+            Some(UserData::Sticky { partitions: Vec::new(), generation: Some(Generation(0)) }),
+            Some(UserData::Sticky { partitions, generation: Some(Generation(3)) }),
+        ] {
+            let written = Subscription { user_data, ..Subscription::default() };
+            assert_eq!(decode_subscription(&encode_subscription(&written)), Some(written));
+        }
     }
 
     #[test]

@@ -16,10 +16,15 @@ use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
+pub mod consumer_group;
 pub mod ensemble;
 mod group_admin;
 pub mod push;
 
+use consumer_group::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+};
 use ensemble::{
     NoAnswer, ZabAck, ZabCommit, ZabFollow, ZabPingRequest, ZabPingResponse, ZabVote, ZkConnectRequest,
     ZkConnectResponse, ZkPingRequest, ZkPingResponse, ZkRequest, ZkResponse, ZkTxn, ZkWatchEvent, ZkWrite,
@@ -132,6 +137,9 @@ apis! {
     SyncGroup(SyncGroupRequest, SyncGroupResponse) = 14;
     DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
+    /// Consumer protocol (KIP-848): a member joins, reports, learns its assignment, and leaves.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse) = 68;
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse) = 69;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
     /// An idempotent producer asks any broker for an id.
@@ -420,6 +428,17 @@ pub struct Subscription {
     pub owned_partitions: Vec<(Name, u32)>,
     pub generation: Option<Generation>,
     pub rack: Option<Name>,
+    /// What the assignor adds for the eyes of the leader's assignor.
+    pub user_data: Option<UserData>,
+}
+
+/// What an assignor remembers between two assignments, and sends along (`ConsumerPartitionAssignor.subscriptionUserData`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserData {
+    /// `StickyAssignor`, which is eager and owns nothing when it joins: what it was last given, and in which generation.
+    Sticky { partitions: Vec<(Name, u32)>, generation: Option<Generation> },
+    /// `CooperativeStickyAssignor`: the generation of its last assignment; what it owns stands in the subscription.
+    Cooperative { generation: Option<Generation> },
 }
 
 impl Subscription {
@@ -510,6 +529,8 @@ pub struct OffsetCommitResponse {
 #[derive(Clone, Debug)]
 pub struct OffsetFetchRequest {
     pub group: Name,
+    /// Member id and epoch of a member of the consumer protocol (KIP-848).
+    pub member: Option<(Name, Generation)>,
     /// `None` asks for every partition the group has committed.
     pub partitions: Option<Vec<TopicPartition>>,
 }

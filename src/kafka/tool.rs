@@ -118,10 +118,10 @@ enum Talk {
 }
 
 impl Talk {
-    fn new(job: &Job) -> Self {
-        match job {
+    fn new(command: &ToolCommand) -> Self {
+        match &command.job {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
-            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone())),
+            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone(), command.arguments())),
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
@@ -218,7 +218,7 @@ impl Talk {
 impl Tool {
     /// A tool that begins with [`Input::Start`].
     pub fn new(id: ClientId, command: ToolCommand, bootstrap: Vec<BrokerId>, rng: Rng) -> Self {
-        let talk = Talk::new(&command.job);
+        let talk = Talk::new(&command);
         Self {
             id,
             command,

@@ -380,6 +380,9 @@ impl Names {
             Timer::GroupJoin { group } => format!("GroupJoin {group}"),
             Timer::GroupSync { group } => format!("GroupSync {group}"),
             Timer::GroupSession { group, member } => format!("GroupSession {group} {member}"),
+            Timer::ConsumerGroupSession { group, member } => format!("ConsumerGroupSession {group} {member}"),
+            Timer::ConsumerGroupRevocation { group, member } => format!("ConsumerGroupRevocation {group} {member}"),
+            Timer::ConsumerGroupRegexes { group } => format!("ConsumerGroupRegexes {group}"),
             other => format!("{other:?}"),
         }
     }

@@ -140,7 +140,7 @@ enum Remains {
     Controller(Box<ControllerDisk>),
     ZooKeeper(Box<ZooKeeperDisk>),
     Broker(Box<BrokerDisk>),
-    /// The application goes on with its next record.
+    /// The application goes on with its next record; a consumer's, with its next dead letter.
     Producer(Box<Producer>),
     Nothing,
 }
@@ -184,6 +184,9 @@ pub struct World {
     /// In ZooKeeper mode: how the cluster stood when the run began.
     founding: Option<Rc<founding::Founding>>,
 }
+
+/// A consumer whose application crashed is started again after this, as by a supervisor.
+const SUPERVISOR_DELAY: Duration = Duration::secs(5);
 
 /// What one input costs its node before the results leave: a fixed part, one for the bytes of a message, and one for the
 /// znodes that a ZooKeeper server looks up.
@@ -370,7 +373,12 @@ impl World {
                 }
                 Effect::CloseConnection { peer } => self.close_connection(node, peer, cause),
                 Effect::Exit => self.end_process(node, NodeState::Stopped, cause),
-                Effect::Halt => self.end_process(node, NodeState::Killed, cause),
+                Effect::Halt => {
+                    self.end_process(node, NodeState::Killed, cause);
+                    if matches!(node, Node::Consumer(_)) {
+                        self.queue.schedule(done + SUPERVISOR_DELAY, Event::Boot { node, cause });
+                    }
+                }
                 Effect::Busy(_) => {}
             }
         }
@@ -643,7 +651,11 @@ impl Machine {
             Self::ZooKeeper(server) => Remains::ZooKeeper(Box::new(server.into_disk())),
             Self::Broker(broker) => Remains::Broker(Box::new(broker.into_disk(clean))),
             Self::Producer(producer) => Remains::Producer(producer),
-            Self::Consumer(_) | Self::Tool(_) => Remains::Nothing,
+            Self::Consumer(consumer) => {
+                let producer = consumer.into_dead_letters();
+                producer.map_or(Remains::Nothing, |producer| Remains::Producer(Box::new(producer)))
+            }
+            Self::Tool(_) => Remains::Nothing,
             Self::Off(remains) => remains,
         }
     }
@@ -730,8 +742,10 @@ impl Witness for World {
             Machine::Controller(controller) => Some(controller),
             _ => None,
         });
-        let newest = running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active()))?;
-        newest.image().partition(partition).filter(|_| newest.is_active())
+        match running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active())) {
+            Some(newest) => newest.image().partition(partition).filter(|_| newest.is_active()),
+            None => self.zk_controller().and_then(|(_, controller)| controller.image().partition(partition)),
+        }
     }
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {

@@ -15,10 +15,16 @@ use crate::kafka::ids::Name;
 pub(super) fn assign(topics: &Topics, members: &[Member]) -> Assignments {
     let ordered = in_member_order(members);
     let mut assignments: Assignments = members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
+    let mut subscribers: BTreeMap<&Name, Vec<&Member>> = BTreeMap::new();
+    for member in ordered {
+        for topic in member.subscription.topics.iter().collect::<BTreeSet<&Name>>() {
+            subscribers.entry(topic).or_default().push(member);
+        }
+    }
     let mut states: Vec<TopicState<'_>> = topics
         .iter()
         .filter(|(_, topic)| topic.partitions > 0)
-        .map(|(name, topic)| TopicState::new(name, topic, &ordered))
+        .map(|(name, topic)| TopicState::new(name, topic, subscribers.remove(name).unwrap_or_default()))
         .collect();
 
     let rack_aware = states.iter().any(|state| state.needs_racks);
@@ -94,14 +100,10 @@ struct Consumer<'a> {
 }
 
 impl<'a> TopicState<'a> {
-    fn new(name: &'a Name, topic: &'a Topic, ordered: &[&'a Member]) -> Self {
-        let consumers: Vec<_> = ordered
-            .iter()
-            .filter(|member| member.subscription.topics.contains(name))
-            .map(|member| Consumer { member, assigned: 0 })
-            .collect();
+    fn new(name: &'a Name, topic: &'a Topic, subscribers: Vec<&'a Member>) -> Self {
+        let consumers: Vec<_> = subscribers.into_iter().map(|member| Consumer { member, assigned: 0 }).collect();
         let count = consumers.len() as u32;
-        let consumer_racks: BTreeSet<&Name> = consumers.iter().filter_map(|consumer| consumer.rack()).collect();
+        let consumer_racks: BTreeSet<&Name> = consumers.iter().filter_map(|consumer| consumer.member.rack()).collect();
         Self {
             name,
             topic,
@@ -147,14 +149,7 @@ impl<'a> TopicState<'a> {
 
     /// Whether a replica of the partition is on the member's rack. A member without a rack is at home anywhere.
     fn racks_match(&self, consumer: usize, partition: u32) -> bool {
-        self.consumers[consumer].rack().is_none_or(|rack| self.topic.racks_of(partition).contains(rack))
-    }
-}
-
-impl Consumer<'_> {
-    /// `client.rack`; an empty one is none.
-    fn rack(&self) -> Option<&Name> {
-        self.member.subscription.rack.as_ref().filter(|rack| !rack.is_empty())
+        self.consumers[consumer].member.rack().is_none_or(|rack| self.topic.racks_of(partition).contains(rack))
     }
 }
 

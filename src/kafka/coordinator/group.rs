@@ -6,16 +6,18 @@
 
 use super::super::effects::{Effects, Timer};
 use super::super::error::ErrorCode;
-use super::super::fact::GroupPhase;
+use super::super::fact::{GroupPhase, ModernGroupPhase};
 use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
 use super::super::group_log::GroupRecord;
 use super::super::ids::Name;
-use super::super::message::{ListedGroup, OffsetCommitRequest};
+use super::super::message::{ListedGroup, OffsetCommitRequest, Subscription};
+use super::super::modern_group::ConsumerGroup;
 
 /// A group of any kind.
 #[derive(Clone, Debug)]
 pub enum Group {
     Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
 }
 
 impl Group {
@@ -23,6 +25,7 @@ impl Group {
     pub fn id(&self) -> &Name {
         match self {
             Self::Classic(group) => group.id(),
+            Self::Consumer(group) => group.id(),
         }
     }
 
@@ -30,6 +33,7 @@ impl Group {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Classic(_) => "Classic",
+            Self::Consumer(_) => "Consumer",
         }
     }
 
@@ -37,6 +41,7 @@ impl Group {
     pub fn state(&self) -> &'static str {
         match self {
             Self::Classic(group) => group.phase().name(),
+            Self::Consumer(group) => group.phase().name(),
         }
     }
 
@@ -44,6 +49,7 @@ impl Group {
     pub fn as_classic(&self) -> Option<&ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
+            Self::Consumer(_) => None,
         }
     }
 
@@ -51,6 +57,15 @@ impl Group {
     pub fn as_classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
+            Self::Consumer(_) => None,
+        }
+    }
+
+    /// The group, if it is one of the consumer protocol.
+    pub fn as_consumer(&self) -> Option<&ConsumerGroup> {
+        match self {
+            Self::Consumer(group) => Some(group),
+            Self::Classic(_) => None,
         }
     }
 
@@ -58,6 +73,7 @@ impl Group {
     pub fn listed(&self) -> ListedGroup {
         let protocol_type = match self {
             Self::Classic(group) => group.protocol_type().cloned(),
+            Self::Consumer(_) => Some(Subscription::PROTOCOL_TYPE.into()),
         };
         ListedGroup {
             group: self.id().clone(),
@@ -71,6 +87,7 @@ impl Group {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Classic(group) => group.phase() == GroupPhase::Empty,
+            Self::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -78,6 +95,7 @@ impl Group {
     pub fn is_dead(&self) -> bool {
         match self {
             Self::Classic(group) => group.phase() == GroupPhase::Dead,
+            Self::Consumer(group) => group.phase() == ModernGroupPhase::Dead,
         }
     }
 
@@ -85,6 +103,7 @@ impl Group {
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.is_subscribed_to(topic),
+            Self::Consumer(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -92,6 +111,7 @@ impl Group {
     pub fn validate_commit(&mut self, request: &OffsetCommitRequest, turn: &mut Turn) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.validate_commit(request, turn),
+            Self::Consumer(group) => group.check_commit(&request.member_id, request.generation).map(drop),
         }
     }
 
@@ -99,6 +119,7 @@ impl Group {
     pub fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.validate_offset_delete(),
+            Self::Consumer(_) => Ok(()),
         }
     }
 
@@ -106,13 +127,20 @@ impl Group {
     pub fn validate_delete(&self) -> Result<(), ErrorCode> {
         match self {
             Self::Classic(group) => group.validate_delete(),
+            Self::Consumer(group) if group.is_empty() => Ok(()),
+            Self::Consumer(_) => Err(ErrorCode::NonEmptyGroup),
         }
     }
 
     /// What takes it out of the log again (`createGroupTombstoneRecords`).
     pub fn tombstones(&self) -> Vec<GroupRecord> {
+        let name = || self.id().clone();
         match self {
-            Self::Classic(group) => vec![GroupRecord::Group { group: group.id().clone(), value: None }],
+            Self::Classic(_) => vec![GroupRecord::Group { group: name(), value: None }],
+            Self::Consumer(group) => {
+                let of = |record| GroupRecord::Consumer { group: name(), record };
+                group.tombstones().into_iter().map(of).collect()
+            }
         }
     }
 
@@ -121,6 +149,7 @@ impl Group {
     pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
         match self {
             Self::Classic(group) => group.offset_expiry(),
+            Self::Consumer(_) => Some(OffsetExpiry::SinceCommit),
         }
     }
 
@@ -128,6 +157,7 @@ impl Group {
     pub fn bury(&mut self, turn: &mut Turn) {
         match self {
             Self::Classic(group) => group.bury(turn),
+            Self::Consumer(group) => group.bury(turn.out),
         }
     }
 
@@ -135,6 +165,7 @@ impl Group {
     pub fn exhume(&mut self, turn: &mut Turn) {
         match self {
             Self::Classic(group) => group.exhume(turn),
+            Self::Consumer(group) => group.settle(turn.out),
         }
     }
 
@@ -147,6 +178,8 @@ impl Group {
                 Timer::GroupSession { member, .. } => group.session_timed_out(member, turn),
                 _ => {}
             },
+            // Theirs are kept apart: they decide, and change by their records.
+            Self::Consumer(_) => {}
         }
     }
 
@@ -154,6 +187,7 @@ impl Group {
     pub fn loaded(&mut self, turn: &mut Turn) {
         match self {
             Self::Classic(group) => group.loaded(turn),
+            Self::Consumer(_) => {}
         }
     }
 
@@ -161,6 +195,7 @@ impl Group {
     pub fn unload(&mut self, error: ErrorCode, out: &mut Effects) {
         match self {
             Self::Classic(group) => group.unload(error, out),
+            Self::Consumer(group) => group.unload(out),
         }
     }
 }

@@ -12,10 +12,12 @@ use crate::kafka::fact::Fact;
 use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, sync_error};
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
+use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatResponse;
 use crate::kafka::message::{
     DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
     OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
 use crate::rng::Rng;
@@ -28,6 +30,7 @@ pub(super) struct Host {
     pub(super) rng: Rng,
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
+    pub(super) image: MetadataImage,
     pub(super) next_write: u64,
 }
 
@@ -50,7 +53,7 @@ impl ShardTurn<'_> {
 pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
-    groups: BTreeMap<Name, Group>,
+    pub(super) groups: BTreeMap<Name, Group>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -98,8 +101,8 @@ impl Shard {
                 GroupRecord::Group { group, value: Some(value) } => {
                     shard.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(group, value)));
                 }
-                GroupRecord::Group { group, value: None } => {
-                    shard.groups.remove(&group);
+                record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
+                    shard.replay_group(&record, &mut Effects::default());
                 }
                 record if offset < high_watermark => {
                     shard.apply(&record);
@@ -117,6 +120,7 @@ impl Shard {
         for group in shard.groups.values_mut() {
             group.loaded(&mut turn.group());
         }
+        shard.consumer_groups_loaded(&mut turn);
         shard
     }
 
@@ -196,6 +200,7 @@ impl Shard {
             }
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
             Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
+            Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
             }
@@ -233,11 +238,14 @@ impl Shard {
             None => Some(ErrorCode::GroupIdNotFound),
             Some(group) => group.validate_commit(request, &mut turn.group()).err(),
         };
+        let right = self.groups.get(name).and_then(Group::as_consumer);
+        let right = right.and_then(|group| group.check_commit(&request.member_id, request.generation).ok());
         let mut records = Vec::new();
         let mut partitions = Vec::new();
         for (partition, offset, leader_epoch) in &request.partitions {
             let topic = turn.host.topics.get(&partition.topic).filter(|(_, count)| partition.partition < *count);
             let error = refused.or_else(|| topic.is_none().then_some(ErrorCode::UnknownTopicOrPartition));
+            let error = error.or_else(|| right.as_ref().and_then(|right| right.refuses(*partition)));
             partitions.push((*partition, error.unwrap_or(ErrorCode::None)));
             if let (None, Some((topic, _))) = (error, topic) {
                 let value = OffsetCommitValue {
@@ -259,6 +267,11 @@ impl Shard {
 
     /// Handles OffsetFetch (`OffsetMetadataManager.fetchOffsets`): -1 where nothing is committed.
     fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+        if let Some(group) = self.groups.get(&request.group).and_then(Group::as_consumer)
+            && let Err(error) = group.check_fetch(request.member.as_ref())
+        {
+            return OffsetFetchResponse { error, partitions: Vec::new() };
+        }
         let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
         let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
         let found = |partition| match known(partition) {
@@ -343,7 +356,15 @@ impl Shard {
     ) {
         let Some(at) = self.writes.iter().position(|pending| pending.id == id) else { return };
         match result {
-            Ok(end) => self.writes[at].end = Some(end),
+            Ok(end) => {
+                let pending = &mut self.writes[at];
+                pending.end = Some(end);
+                if let Then::Consumer(write) = &mut pending.write.then {
+                    let facts = std::mem::take(&mut write.facts);
+                    let records = pending.write.records.clone();
+                    self.appended_changes(&records, facts, out);
+                }
+            }
             Err(error) => {
                 if let Some(pending) = self.writes.remove(at) {
                     self.finish(now, pending.write, Err(answer_for(error)), host, out);
@@ -434,6 +455,15 @@ impl Shard {
                 };
                 reply.respond(response, turn.out);
             }
+            (Then::Consumer(write), result) => {
+                if let Some((reply, response)) = write.reply {
+                    let response = match result {
+                        Ok(()) => response,
+                        Err(error) => failed(response, error),
+                    };
+                    reply.respond(response, turn.out);
+                }
+            }
         }
     }
 
@@ -490,6 +520,9 @@ fn answer_for(error: ErrorCode) -> ErrorCode {
 fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
+        Response::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();

@@ -129,6 +129,13 @@ impl<'a> Reader<'a> {
         self.take(length as usize).map(drop)
     }
 
+    pub(super) fn nullable_bytes(&mut self) -> Option<Option<&'a [u8]>> {
+        match usize::try_from(self.int32()?) {
+            Err(_) => Some(None),
+            Ok(length) => Some(Some(self.take(length)?)),
+        }
+    }
+
     pub(super) fn array<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         (0..self.int32()?).map(|_| element(self)).collect()
     }

@@ -477,6 +477,11 @@ impl ToolCommand {
         Self { words, job: Job::Topics(Topics::Create(create)) }
     }
 
+    /// What was given after the tool's name.
+    pub fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
     /// The tool's name.
     pub fn tool(&self) -> &str {
         self.words.first().map_or("", String::as_str)

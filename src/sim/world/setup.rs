@@ -246,11 +246,12 @@ impl World {
                     client_id: name.clone(),
                     name,
                     group: spec.group.as_deref().map(Into::into),
-                    topics: spec.topics.iter().map(|topic| topic.as_str().into()).collect(),
-                    work: spec.work,
+                    reads: spec.reads(),
+                    task: spec.task(),
                     config: spec.config.clone(),
                     bootstrap: self.bootstrap(),
                     rng,
+                    dead_letters: old.into_producer(),
                 }))))
             }
             _ => None,

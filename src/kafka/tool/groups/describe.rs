@@ -88,9 +88,9 @@ impl Talk {
             Stage::Describe => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
             }
-            Stage::OffsetFetch => {
-                self.ask_coordinator(|group| Request::OffsetFetch(OffsetFetchRequest { group, partitions: None }))
-            }
+            Stage::OffsetFetch => self.ask_coordinator(|group| {
+                Request::OffsetFetch(OffsetFetchRequest { group, member: None, partitions: None })
+            }),
             Stage::ListOffsets => match self.leaders.last().copied() {
                 Some(leader) => Next::Ask(Whom::Broker(leader), self.ends_request(leader)),
                 None => {

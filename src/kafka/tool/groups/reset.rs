@@ -118,9 +118,9 @@ impl Talk {
             Stage::Describe => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
             }
-            Stage::OffsetFetch => {
-                self.ask_coordinator(|group| Request::OffsetFetch(OffsetFetchRequest { group, partitions: None }))
-            }
+            Stage::OffsetFetch => self.ask_coordinator(|group| {
+                Request::OffsetFetch(OffsetFetchRequest { group, member: None, partitions: None })
+            }),
             Stage::ListOffsets => match self.questions.last() {
                 Some(question) => {
                     let partitions = question.partitions.iter().map(|partition| (*partition, None, question.spec));
