@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::super::error::ErrorCode;
 use super::super::ids::{BrokerId, Name, Offset, TopicId, TopicPartition};
+use super::super::message::consumer_group::ConsumerGroupDescribeRequest;
 use super::super::message::{
     FindCoordinatorRequest, ListGroupsRequest, ListedGroup, MetadataRequest, MetadataResponse, Request, Response,
     Subscription,
@@ -151,6 +152,10 @@ fn ask_metadata() -> Next {
 
 fn find_coordinator(group: &Name) -> Next {
     Next::Ask(Whom::Anyone, Request::FindCoordinator(FindCoordinatorRequest { key: group.clone() }))
+}
+
+fn describe_as_consumer_group(group: Name) -> Request {
+    Request::ConsumerGroupDescribe(ConsumerGroupDescribeRequest { groups: vec![group] })
 }
 
 /// Consumer groups alone, as the admin client asks for them (`ListGroupsOptions.forConsumerGroups`).

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::config::Isolation;
 use super::super::super::error::ErrorCode;
-use super::super::super::ids::{BrokerId, LeaderEpoch, Name, Offset, TopicPartition};
+use super::super::super::ids::{BrokerId, Generation, LeaderEpoch, Name, Offset, TopicPartition};
+use super::super::super::message::consumer_group::DescribedConsumerGroup;
 use super::super::super::message::{
     DescribeGroupsRequest, DescribedGroup, ListOffsetsRequest, ListedGroup, MetadataResponse, OffsetFetchRequest,
     OffsetSpec, Request, Response,
@@ -12,7 +13,10 @@ use super::super::super::message::{
 use super::super::command::{ConsumerGroups, GroupView};
 use super::super::print::exception;
 use super::super::{Next, Paper, Verdict, Whom};
-use super::{Topics, ask_metadata, find_coordinator, is_of_consumers, list_consumer_groups, print_failure, tables};
+use super::{
+    Topics, ask_metadata, describe_as_consumer_group, find_coordinator, is_of_consumers, list_consumer_groups,
+    print_failure, tables,
+};
 
 /// Where the tool is.
 #[derive(Clone, Debug)]
@@ -35,9 +39,78 @@ pub struct Talk {
 /// Everything about one group.
 #[derive(Clone, Debug)]
 pub struct Description {
-    pub group: DescribedGroup,
+    pub group: GroupOfAnyKind,
     pub coordinator: BrokerId,
     pub committed: BTreeMap<TopicPartition, (Offset, Option<LeaderEpoch>)>,
+}
+
+/// A group, whichever protocol its coordinator described it by (`ConsumerGroupDescription`).
+#[derive(Clone, Debug)]
+pub struct GroupOfAnyKind {
+    pub name: Name,
+    pub state: Name,
+    pub assignor: Name,
+    /// The group's and its target assignment's; a classic group has neither.
+    pub epochs: Option<(Generation, Generation)>,
+    pub members: Vec<MemberOfAnyKind>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MemberOfAnyKind {
+    pub id: Name,
+    pub instance: Option<Name>,
+    pub client_id: Name,
+    pub host: Name,
+    pub assignment: Vec<(Name, u32)>,
+    pub target: Vec<(Name, u32)>,
+    /// A member of a classic group has none.
+    pub epoch: Option<Generation>,
+    /// Whether it speaks the consumer protocol; where it is in a classic group nobody asks.
+    pub upgraded: Option<bool>,
+}
+
+impl From<DescribedGroup> for GroupOfAnyKind {
+    fn from(group: DescribedGroup) -> Self {
+        let members = group.members.into_iter().map(|member| MemberOfAnyKind {
+            id: member.member_id,
+            instance: member.group_instance_id,
+            client_id: member.client_id,
+            host: member.host,
+            assignment: member.assignment.to_vec(),
+            target: Vec::new(),
+            epoch: None,
+            upgraded: None,
+        });
+        Self {
+            name: group.group,
+            state: group.state,
+            assignor: group.protocol,
+            epochs: None,
+            members: members.collect(),
+        }
+    }
+}
+
+impl From<DescribedConsumerGroup> for GroupOfAnyKind {
+    fn from(group: DescribedConsumerGroup) -> Self {
+        let members = group.members.into_iter().map(|member| MemberOfAnyKind {
+            id: member.member_id,
+            instance: member.instance_id,
+            client_id: member.client_id,
+            host: member.host,
+            assignment: member.assignment,
+            target: member.target,
+            epoch: Some(member.epoch),
+            upgraded: Some(!member.is_classic),
+        });
+        Self {
+            name: group.group,
+            state: group.state,
+            assignor: group.assignor,
+            epochs: Some((group.epoch, group.assignment_epoch)),
+            members: members.collect(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +118,9 @@ enum Stage {
     Metadata,
     ListGroups,
     FindCoordinator,
+    /// As a group of the consumer protocol; where it is none, as a classic one (`DescribeConsumerGroupsHandler`).
     Describe,
+    DescribeClassic,
     OffsetFetch,
     ListOffsets,
     Print,
@@ -85,7 +160,8 @@ impl Talk {
                 Some(group) => find_coordinator(group),
                 None => self.all_described(paper),
             },
-            Stage::Describe => {
+            Stage::Describe => self.ask_coordinator(describe_as_consumer_group),
+            Stage::DescribeClassic => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
             }
             Stage::OffsetFetch => self.ask_coordinator(|group| {
@@ -173,9 +249,19 @@ impl Talk {
                 }
                 None => return Verdict::TryAgain,
             },
+            Response::ConsumerGroupDescribe(described) => {
+                return match described.groups.into_iter().next() {
+                    Some(group) if group.error == ErrorCode::GroupIdNotFound => {
+                        self.stage = Stage::DescribeClassic;
+                        Verdict::GoOn
+                    }
+                    Some(group) => self.on_description(from, group.error, group.into(), paper),
+                    None => Verdict::TryAgain,
+                };
+            }
             Response::DescribeGroups(described) => {
                 return match described.groups.into_iter().next() {
-                    Some(group) => self.on_description(from, group, paper),
+                    Some(group) => self.on_description(from, group.error, group.into(), paper),
                     None => Verdict::TryAgain,
                 };
             }
@@ -220,18 +306,24 @@ impl Talk {
         };
     }
 
-    fn on_description(&mut self, coordinator: BrokerId, group: DescribedGroup, paper: &mut Paper) -> Verdict {
-        if group.error == ErrorCode::GroupIdNotFound || (group.error.is_none() && &*group.state == "Dead") {
-            let reason = format!("{}: Group {} not found.", exception(ErrorCode::GroupIdNotFound), group.group);
+    fn on_description(
+        &mut self,
+        coordinator: BrokerId,
+        error: ErrorCode,
+        group: GroupOfAnyKind,
+        paper: &mut Paper,
+    ) -> Verdict {
+        if error == ErrorCode::GroupIdNotFound || (error.is_none() && &*group.state == "Dead") {
+            let reason = format!("{}: Group {} not found.", exception(ErrorCode::GroupIdNotFound), group.name);
             print_failure(&reason, paper);
             self.stage = Stage::Done;
             return Verdict::GoOn;
         }
-        if !group.error.is_none() {
+        if !error.is_none() {
             self.stage = Stage::FindCoordinator;
             return Verdict::TryAgain;
         }
-        let name = group.group.clone();
+        let name = group.name.clone();
         self.described.insert(name, Description { group, coordinator, committed: BTreeMap::new() });
         if matches!(self.job, ConsumerGroups::Describe { view: GroupView::Offsets, .. }) {
             self.stage = Stage::OffsetFetch;

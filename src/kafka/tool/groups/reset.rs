@@ -17,8 +17,8 @@ use super::super::command::{ResetOffsets, ResetTo, Scope};
 use super::super::options::groups::USAGE;
 use super::super::{Next, Paper, Verdict, Whom};
 use super::{
-    Topics, ask_metadata, coordinator_is_elsewhere, find_coordinator, is_of_consumers, list_consumer_groups, message,
-    partitions_named, print_error, print_failure, tables,
+    Topics, ask_metadata, coordinator_is_elsewhere, describe_as_consumer_group, find_coordinator, is_of_consumers,
+    list_consumer_groups, message, partitions_named, print_error, print_failure, tables,
 };
 use crate::time::Instant;
 
@@ -50,6 +50,7 @@ enum Stage {
     List,
     FindCoordinator,
     Describe,
+    DescribeClassic,
     OffsetFetch,
     ListOffsets,
     Commit,
@@ -115,7 +116,8 @@ impl Talk {
                     Next::Finish
                 }
             },
-            Stage::Describe => {
+            Stage::Describe => self.ask_coordinator(describe_as_consumer_group),
+            Stage::DescribeClassic => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
             }
             Stage::OffsetFetch => self.ask_coordinator(|group| {
@@ -181,6 +183,11 @@ impl Talk {
                 self.coordinator = found.coordinator;
                 self.stage = Stage::Describe;
             }
+            Response::ConsumerGroupDescribe(described) => match described.groups.into_iter().next() {
+                Some(group) if group.error == ErrorCode::GroupIdNotFound => self.stage = Stage::DescribeClassic,
+                Some(group) if group.error.is_none() => self.on_state(&group.state, paper),
+                _ => return self.look_again(),
+            },
             Response::DescribeGroups(described) => match described.groups.into_iter().next() {
                 Some(group) if group.error.is_none() || group.error == ErrorCode::GroupIdNotFound => {
                     self.on_state(&group.state, paper);
@@ -450,7 +457,9 @@ impl Talk {
             Stage::OffsetFetch => "offsetFetch",
             Stage::ListOffsets => "listOffsets",
             Stage::Commit => "offsetCommit",
-            Stage::FindCoordinator | Stage::Describe | Stage::Failed => "describeConsumerGroups",
+            Stage::FindCoordinator | Stage::Describe | Stage::DescribeClassic | Stage::Failed => {
+                "describeConsumerGroups"
+            }
         }
     }
 
