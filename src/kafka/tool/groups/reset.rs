@@ -18,7 +18,7 @@ use super::super::options::groups::USAGE;
 use super::super::{Next, Paper, Verdict, Whom};
 use super::{
     Topics, ask_metadata, coordinator_is_elsewhere, describe_as_consumer_group, find_coordinator, is_of_consumers,
-    list_consumer_groups, message, partitions_named, print_error, print_failure, tables,
+    list_consumer_groups, message, partitions_named, print_error, print_failure, tables, thrown,
 };
 use crate::time::Instant;
 
@@ -207,7 +207,7 @@ impl Talk {
                 self.committed = known.map(|(partition, offset, _)| (partition, offset)).collect();
                 self.ask_leaders(paper);
             }
-            Response::ListOffsets(listed) => return self.on_listed(&listed),
+            Response::ListOffsets(listed) => return self.on_listed(&listed, paper),
             Response::OffsetCommit(committed) => {
                 let errors: BTreeSet<ErrorCode> = committed.partitions.iter().map(|(_, error)| *error).collect();
                 if errors.iter().any(|error| coordinator_is_elsewhere(*error)) {
@@ -333,13 +333,16 @@ impl Talk {
         Some(found)
     }
 
-    fn on_listed(&mut self, listed: &ListOffsetsResponse) -> Verdict {
+    fn on_listed(&mut self, listed: &ListOffsetsResponse, paper: &mut Paper) -> Verdict {
         let Some(question) = self.questions.last() else { return Verdict::GoOn };
         if listed.partitions.iter().any(|(_, error, ..)| error.is_retriable()) {
             return self.look_again();
         }
         let bound = question.bound;
-        let known = listed.partitions.iter().filter(|(_, error, offset, _)| error.is_none() && *offset >= 0);
+        if let Some((_, error, ..)) = listed.partitions.iter().find(|(_, error, ..)| !error.is_none()) {
+            return self.fail(&thrown(*error), paper);
+        }
+        let known = listed.partitions.iter().filter(|(_, _, offset, _)| *offset >= 0);
         self.found.extend(known.map(|(partition, _, offset, _)| ((*partition, bound), *offset)));
         self.questions.pop();
         Verdict::GoOn
