@@ -32,7 +32,7 @@ pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::{Fact, LeaveReason, NodeState};
+use crate::kafka::fact::{Fact, NodeState};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -201,7 +201,6 @@ impl Checks {
                 Fact::GroupState { group, to, generation, .. } => {
                     self.groups.generation(stamped, group, *generation, *to);
                 }
-                Fact::MemberRemoved { group, reason: LeaveReason::Replaced, .. } => self.groups.replaced(group),
                 Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {
                     let Some(broker) = broker else { continue };

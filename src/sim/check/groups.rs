@@ -20,9 +20,6 @@ pub(super) struct GroupChecks {
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
     /// Groups without members: whoever commits for them comes from outside, and may go back.
     empty: BTreeSet<Name>,
-    /// Groups in which a static member has been replaced in this generation: the client before it is fenced, whether it
-    /// knows or not.
-    replaced: BTreeSet<Name>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
@@ -49,8 +46,7 @@ impl GroupChecks {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
             // A coordinator whose log is gone counts generations from the beginning.
             let lost = || verdict.forgiven.iter().any(|of| world.name(*of).starts_with(OFFSETS_TOPIC));
-            let excused = || lost() || self.replaced.contains(group);
-            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member && !excused()) {
+            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member && !lost()) {
                 let what = format!(
                     "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
                     world.name(*partition)
@@ -70,7 +66,6 @@ impl GroupChecks {
         let began = stamped.at.timestamp_ms();
         let known = self.generations.entry(group.clone()).or_insert((generation, began));
         if known.0 != generation {
-            self.replaced.remove(group);
             *known = (generation, began);
         }
     }
@@ -125,11 +120,6 @@ impl GroupChecks {
                 format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
             verdict.report("CommitsNeverFall", stamped, what);
         }
-    }
-
-    /// A static member's place in a group was taken by another client of its instance id.
-    pub(super) fn replaced(&mut self, group: &Name) {
-        self.replaced.insert(group.clone());
     }
 
     /// The group's offset there expired, or somebody deleted it.
