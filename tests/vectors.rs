@@ -27,7 +27,7 @@ fn tampered() -> Vec<(&'static str, &'static str, Value)> {
         ("assignor_range", "/cases/8/expect/consumer0", json!([])),
         ("group_classic", "/cases/0/steps/1/resp/error", json!("NONE")),
         ("group_classic", "/cases/2/steps/1/state", json!("classic|PreparingRebalance|1|1")),
-        ("group_classic", "/cases/3/steps/3/advance_ms", json!(1499)),
+        ("group_classic", "/cases/3/steps/5/advance_ms", json!(1400)),
         ("group_classic", "/cases/7/steps/3/resp/skip_assignment", json!(false)),
         ("group_classic", "/cases/8/steps/3/resp/members", json!(["M1"])),
         ("assignor_roundrobin", "/cases/1/expect/consumer3/0", json!("topic1-1")),
