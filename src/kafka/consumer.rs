@@ -21,6 +21,7 @@ mod heartbeat;
 mod joining;
 mod membership;
 mod offsets;
+mod share;
 #[cfg(test)]
 mod tests;
 mod validation;
@@ -32,6 +33,7 @@ use self::application::Application;
 use self::fetcher::{Fetcher, State};
 use self::membership::{Membership, Sent};
 use self::offsets::{AutoCommit, CommitFor};
+use self::share::ShareConsumer;
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
@@ -58,6 +60,8 @@ pub struct ConsumerSetup {
     pub client_id: Name,
     /// `group.id`. Without one the consumer reads all partitions of its topics, and commits nothing.
     pub group: Option<Name>,
+    /// The group is a share group (KIP-932).
+    pub share: bool,
     pub topics: Vec<Name>,
     /// Time that the application spends on each record.
     pub work: Duration,
@@ -92,6 +96,8 @@ pub struct Consumer {
     wake: Option<Instant>,
     /// [`Timer::PollDeadline`] is set.
     poll_deadline_armed: bool,
+    /// A share consumer is this, and nothing of the above.
+    share: Option<Box<ShareConsumer>>,
 }
 
 /// How far close() has come.
@@ -159,7 +165,9 @@ enum Purpose {
 
 impl Consumer {
     pub fn new(setup: ConsumerSetup) -> Self {
-        let ConsumerSetup { id, name, client_id, group, topics, work, config, bootstrap, rng } = setup;
+        let of_share_group = setup.group.clone().filter(|_| setup.share);
+        let share = of_share_group.map(|group| Box::new(ShareConsumer::new(setup.clone(), group)));
+        let ConsumerSetup { id, name, client_id, group, share: _, topics, work, config, bootstrap, rng } = setup;
         let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
         Self {
             view: ClusterView::new(bootstrap.clone(), topics.clone(), backoff, config.metadata_max_age),
@@ -180,11 +188,15 @@ impl Consumer {
             fatal: None,
             wake: None,
             poll_deadline_armed: false,
+            share,
             config,
         }
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if let Some(share) = &mut self.share {
+            return share.step(now, input, out);
+        }
         if self.closing == Closing::Closed && !matches!(input, Input::Start) {
             return;
         }
@@ -208,11 +220,13 @@ impl Consumer {
 
     /// Changes the settings, from now on.
     pub fn set_config(&mut self, config: ConsumerConfig) {
+        self.share.iter_mut().for_each(|share| share.set_config(config.clone()));
         self.config = config;
     }
 
     /// Changes the time that the application spends on each record, from the next one on.
     pub fn set_work(&mut self, work: Duration) {
+        self.share.iter_mut().for_each(|share| share.set_work(work));
         self.application.set_work(work);
     }
 
@@ -236,14 +250,19 @@ impl Consumer {
         &self.config
     }
 
-    /// Empty until the coordinator has given it one.
+    /// Whether it is a member of a share group.
+    pub fn is_share(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Empty until the coordinator has given it one; a share consumer makes its own.
     pub fn member_id(&self) -> &Name {
-        self.membership.member_id()
+        self.share.as_ref().map_or_else(|| self.membership.member_id(), |share| share.member_id())
     }
 
     /// `None` while it is no member.
     pub fn generation(&self) -> Option<Generation> {
-        self.membership.generation()
+        self.share.as_ref().map_or_else(|| self.membership.generation(), |share| share.epoch())
     }
 
     /// Whether it worked out the group's assignment.
@@ -252,41 +271,46 @@ impl Consumer {
     }
 
     pub fn coordinator(&self) -> Option<BrokerId> {
-        self.membership.coordinator()
+        self.share.as_ref().map_or_else(|| self.membership.coordinator(), |share| share.coordinator())
     }
 
     /// The partitions it reads, in order.
     pub fn assigned(&self) -> impl Iterator<Item = AssignedPartition> {
-        self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
+        let shared = self.share.iter().flat_map(|share| share.assigned());
+        let owned = self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
             partition,
             position: state.position,
             committed: state.committed,
             buffered: self.fetcher.buffered(partition),
             high_watermark: state.high_watermark,
-        })
+        });
+        shared.chain(owned)
     }
 
     /// What the application works on now. This decodes the record's batch.
     pub fn working(&self) -> Option<Working> {
-        self.application.working()
+        self.share.as_ref().map_or_else(|| self.application.working(), |share| share.working())
     }
 
     /// Records that poll() has returned.
     pub fn polled(&self) -> u64 {
-        self.application.polled_count()
+        self.share.as_ref().map_or_else(|| self.application.polled_count(), |share| share.polled())
     }
 
     /// Records that the application is done with.
     pub fn processed(&self) -> u64 {
-        self.application.processed_count()
+        self.share.as_ref().map_or_else(|| self.application.processed_count(), |share| share.processed())
     }
 
     /// The error that ended it, if one did.
     pub fn fatal(&self) -> Option<ErrorCode> {
-        self.fatal
+        self.share.as_ref().map_or(self.fatal, |share| share.fatal())
     }
 
     pub fn phase(&self) -> Phase {
+        if let Some(share) = &self.share {
+            return share.phase();
+        }
         match (self.closing, self.membership.state()) {
             (Closing::Closed, _) => Phase::Closed,
             _ if self.application.is_busy() => Phase::Working,
@@ -306,6 +330,7 @@ impl Consumer {
             name: self.name.clone(),
             client_id: self.client_id.clone(),
             group: self.group.clone(),
+            share: false,
             topics: self.topics.clone(),
             work: Duration::ZERO,
             config: self.config.clone(),

@@ -260,6 +260,9 @@ fn fmt_producer(f: &mut fmt::Formatter<'_>, spec: &ProducerSpec) -> fmt::Result 
 
 fn fmt_consumer(f: &mut fmt::Formatter<'_>, spec: &ConsumerSpec) -> fmt::Result {
     write!(f, "add consumer {}", spec.name)?;
+    if spec.share {
+        option(f, "type", "share")?;
+    }
     spec.group.iter().try_for_each(|group| option(f, "group", group))?;
     write!(f, " topics={} work={}", spec.topics.join(","), spec.work)?;
     spec.overrides.iter().try_for_each(|(key, value)| option(f, key, value))

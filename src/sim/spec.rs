@@ -69,6 +69,8 @@ pub struct ConsumerSpec {
     /// Without the prefix: `c1` is `consumer-c1`.
     pub name: String,
     pub group: Option<String>,
+    /// The group is a share group.
+    pub share: bool,
     pub topics: Vec<String>,
     /// What the application takes for one record.
     pub work: Duration,
@@ -180,6 +182,18 @@ pub fn check_assignment(
         }
     }
     Ok(())
+}
+
+/// What [`consumer_type`] takes, for error messages.
+pub const CONSUMER_TYPES: &str = "`consumer` or `share`";
+
+/// Whether a consumer's `type` makes it a member of a share group.
+pub fn consumer_type(text: &str) -> Option<bool> {
+    match text {
+        "consumer" => Some(false),
+        "share" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_given(overrides: &[(String, String)], key: &str) -> bool {

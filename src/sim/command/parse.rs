@@ -328,11 +328,16 @@ fn add_consumer(name: &str, mut options: Options) -> Result<ConsumerSpec, String
         check_topic_name(topic).map_err(|reason| format!("found the topic `{topic}`, but {reason}"))?;
     }
     let work = options.take("work", units::duration, DURATION)?.unwrap_or_default();
-    let overrides = settings(options, &["group", "topics", "work"], ConsumerConfig::SETTINGS)?;
+    let share = options.take("type", spec::consumer_type, spec::CONSUMER_TYPES)?.unwrap_or_default();
+    if share && group.is_none() {
+        return Err("found no `group`, allowed is `add consumer NAME type=share group=G topics=A,B`".into());
+    }
+    let overrides = settings(options, &["type", "group", "topics", "work"], ConsumerConfig::SETTINGS)?;
     let config = spec::consumer_config(&overrides).map_err(|error| error.to_string())?;
     Ok(ConsumerSpec {
         name: client_name(name, "consumer")?,
         group,
+        share,
         topics,
         work,
         start: Instant::ZERO,

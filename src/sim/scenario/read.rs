@@ -311,7 +311,7 @@ fn template(field: &Field) -> Result<Template, ScenarioError> {
 }
 
 fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioError> {
-    let known = &["name", "group", "topics", "work", "start", "config"];
+    let known = &["name", "type", "group", "topics", "work", "start", "config"];
     let consumer = |table: Fields<'a>| {
         let topics = table.need("topics", "a list of topics such as `[\"orders\"]`")?;
         let names = topics.strings()?;
@@ -324,6 +324,7 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
             read_settings(table.get("config"), "consumer", ConsumerConfig::SETTINGS, spec::consumer_config)?;
         let spec = ConsumerSpec {
             name: client_name(table)?,
+            share: share_group(&table, group.is_some())?,
             group: group.transpose()?,
             topics: names,
             work: or(table.get("work"), Duration::ZERO, Field::duration)?,
@@ -334,6 +335,16 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
         Ok((spec, table))
     };
     top.tables("consumer", "[[consumer]]", known)?.into_iter().map(consumer).collect()
+}
+
+/// Whether the group is a share group; such a consumer needs one.
+fn share_group(table: &Fields, has_group: bool) -> Result<bool, ScenarioError> {
+    let Some(field) = table.get("type") else { return Ok(false) };
+    let share = field.read(spec::consumer_type, spec::CONSUMER_TYPES)?;
+    if share && !has_group {
+        return Err(field.refuse("a share consumer needs a `group`".into()));
+    }
+    Ok(share)
 }
 
 fn steps<'a>(top: Fields<'a>) -> Result<Placed<'a, Step>, ScenarioError> {

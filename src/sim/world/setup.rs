@@ -246,6 +246,7 @@ impl World {
                     client_id: name.clone(),
                     name,
                     group: spec.group.as_deref().map(Into::into),
+                    share: spec.share,
                     topics: spec.topics.iter().map(|topic| topic.as_str().into()).collect(),
                     work: spec.work,
                     config: spec.config.clone(),
