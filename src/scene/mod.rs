@@ -38,4 +38,6 @@ pub mod read;
 
 pub mod complete;
 
+pub mod assignors;
+
 pub mod sample;

@@ -13,7 +13,7 @@ use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) {
     browser::on_window("keydown", move |event: KeyboardEvent| {
         // An open dialog has the keys to itself; Escape closes it only where nobody prevents that.
-        if page.help.get_untracked() {
+        if page.help.get_untracked() || page.sharing.get_untracked() {
             return;
         }
         let key = event.key();
@@ -51,6 +51,7 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "t" => theme(),
             "w" => why(),
             "d" => page.toggle_disk(),
+            "a" => page.sharing.set(true),
             "?" => page.help.set(true),
             "Escape" => page.selected.set(None),
             _ => return,
