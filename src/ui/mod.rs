@@ -4,6 +4,7 @@
 //! bumps the revision once, and paints; memos derive the rest. Components take signals and give commands.
 
 mod app;
+mod assignors;
 mod bench;
 mod browser;
 mod canvas;
