@@ -1,6 +1,6 @@
 //! Groups: one reader of a partition in a generation, and committed offsets that are there, stay, and only rise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Verdict, Witness};
@@ -17,6 +17,8 @@ pub(super) struct GroupChecks {
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
+    /// Where an application has moved its position by itself: what it commits there may fall.
+    sought: BTreeSet<TopicPartition>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
@@ -53,6 +55,17 @@ impl GroupChecks {
         }
     }
 
+    /// A static member has another process now: that one has the partitions, in the same generation. The one before
+    /// learns by its next request that it is fenced.
+    pub(super) fn replaced(&mut self, group: &Name) {
+        self.owners.retain(|(of, _), _| of != group);
+    }
+
+    /// An application has moved its position.
+    pub(super) fn sought(&mut self, partition: TopicPartition) {
+        self.sought.insert(partition);
+    }
+
     /// A group has come to a generation.
     pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation) {
         let began = stamped.at.timestamp_ms();
@@ -74,7 +87,7 @@ impl GroupChecks {
         verdict: &mut Verdict,
     ) {
         // Where records went, a consumer may have been beyond what is left.
-        let forgiven = verdict.is_forgiven(partition);
+        let forgiven = verdict.is_forgiven(partition) || self.sought.contains(&partition);
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         if let Some(end) = ends.max().filter(|end| offset > *end && !forgiven) {
             let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));
