@@ -9,6 +9,7 @@ mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod groups;
 mod live;
 mod logs;
 mod partition_change;
@@ -89,6 +90,7 @@ const KINDS: &[Kind] = &[
     }),
     ("assignor_server_range", &[], |_, case, findings| assignors::assignor(Assignor::ServerRange, case, findings)),
     ("assignor_server_uniform", &[], |_, case, findings| assignors::assignor(Assignor::ServerUniform, case, findings)),
+    ("group_classic", &[], groups::group_coordinator),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),

@@ -14,13 +14,15 @@
 //! | being loaded | COORDINATOR_LOAD_IN_PROGRESS (a heartbeat gets no error) |
 //! | loaded | an answer by the group's state |
 //!
-//! What we leave out: transactional offsets, the linger that gathers several writes in one batch
-//! (`group.coordinator.append.linger.ms`), OffsetDelete and DeleteGroups.
+//! What we leave out: transactional offsets, and the linger that gathers several writes in one batch
+//! (`group.coordinator.append.linger.ms`).
 
+mod admin;
 mod group;
 mod modern;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
@@ -38,14 +41,16 @@ use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicP
 use super::message::consumer_group::{
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
 };
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
-    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitResponse, OffsetFetchResponse, Request, Response,
+    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
 use super::modern_group::{self, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -77,7 +82,14 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), image: MetadataImage::default(), next_write: 0 },
+            host: Host {
+                config,
+                rng,
+                topics: BTreeMap::new(),
+                image: MetadataImage::default(),
+                next_write: 0,
+                share_asks: Vec::new(),
+            },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
@@ -201,6 +213,7 @@ impl GroupCoordinator {
             Request::LeaveGroup(request) => &request.group,
             Request::OffsetCommit(request) => &request.group,
             Request::OffsetFetch(request) => &request.group,
+            Request::OffsetDelete(request) => &request.group,
             Request::ConsumerGroupHeartbeat(request) => &request.group,
             Request::ConsumerGroupDescribe(request) => {
                 let groups = request.groups.iter().map(|group| self.describe_consumer_group(group)).collect();
@@ -208,15 +221,22 @@ impl GroupCoordinator {
                 reply.respond(Response::ConsumerGroupDescribe(response), out);
                 return Vec::new();
             }
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
                 return Vec::new();
             }
-            Request::ListGroups(_) => {
-                reply.respond(Response::ListGroups(self.list()), out);
+            Request::ListGroups(request) => {
+                reply.respond(Response::ListGroups(self.list(request)), out);
                 return Vec::new();
             }
+            Request::DeleteGroups(request) => return self.delete_groups(now, request, reply, out),
             // The broker asks only for what is above.
             _ => return Vec::new(),
         };
@@ -244,6 +264,7 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.consumer_timer(timer, group, turn))
             }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -303,6 +324,7 @@ impl GroupCoordinator {
             error,
             group: name.clone(),
             state: GroupPhase::Dead.name().into(),
+            protocol_type: "".into(),
             protocol: "".into(),
             members: Vec::new(),
         };
@@ -321,12 +343,16 @@ impl GroupCoordinator {
         }
     }
 
-    fn list(&self) -> ListGroupsResponse {
+    fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         if self.shards.values().any(Shard::is_loading) {
             return ListGroupsResponse { error: ErrorCode::CoordinatorLoadInProgress, groups: Vec::new() };
         }
-        let listed = |group: &Group| (group.id().clone(), group.kind().into(), group.state().into());
-        ListGroupsResponse { error: ErrorCode::None, groups: self.groups().map(listed).collect() }
+        let passes = |filter: &[Name], word: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(word))
+        };
+        let wanted = |group: &&Group| passes(&request.states, group.state()) && passes(&request.types, group.kind());
+        let groups = self.groups().filter(wanted).map(Group::listed).collect();
+        ListGroupsResponse { error: ErrorCode::None, groups }
     }
 
     fn expire_offsets(&mut self, now: Instant, out: &mut Effects) -> Vec<Append> {
@@ -374,9 +400,11 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::SyncGroup(sync) => sync.group.is_empty(),
         Request::Heartbeat(heartbeat) => heartbeat.group.is_empty(),
         Request::LeaveGroup(leave) => leave.group.is_empty(),
+        Request::OffsetDelete(delete) => delete.group.is_empty(),
         Request::ConsumerGroupHeartbeat(heartbeat) => {
             return modern_group::check(heartbeat, &config.group_consumer_assignors).err();
         }
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -397,10 +425,12 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         Request::ConsumerGroupHeartbeat(_) => {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
         }
+        Request::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
         Request::OffsetFetch(_) => Response::OffsetFetch(OffsetFetchResponse { error, partitions: Vec::new() }),
         _ => return,
     };

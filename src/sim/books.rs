@@ -107,6 +107,11 @@ impl Books {
                     return self.processed(group, (origin.producer, *partition), ordinals(origin));
                 }
             }
+            Fact::OffsetDeleted { group, partition } => {
+                if let Some(account) = self.groups.get_mut(group) {
+                    account.committed.remove(partition);
+                }
+            }
             Fact::OffsetCommitted { group, partition, offset } => {
                 self.groups.entry(group.clone()).or_default().committed.insert(*partition, *offset);
             }

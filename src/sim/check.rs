@@ -200,7 +200,10 @@ impl Checks {
                 }
                 Fact::MemberRemoved { group, reason: LeaveReason::Replaced, .. } => self.groups.replaced(group),
                 Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => self.groups.sought(*partition),
-                Fact::GroupState { group, generation, .. } => self.groups.generation(stamped, group, *generation),
+                Fact::GroupState { group, to, generation, .. } => {
+                    self.groups.generation(stamped, group, *generation, *to);
+                }
+                Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {
                     let Some(broker) = broker else { continue };
                     self.groups.committed(stamped, broker, group, *partition, *offset, world, verdict);

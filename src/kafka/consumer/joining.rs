@@ -266,6 +266,8 @@ impl Consumer {
         };
         let request = JoinGroupRequest {
             group,
+            version: JoinGroupRequest::VERSION,
+            protocol_type: Subscription::PROTOCOL_TYPE.into(),
             session_timeout: self.config.session_timeout,
             rebalance_timeout: self.config.max_poll_interval,
             member_id: self.membership.member_id.clone(),

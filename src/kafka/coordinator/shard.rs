@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Append;
 use super::group::Group;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -14,12 +15,13 @@ use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
 use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatResponse;
 use crate::kafka::message::{
-    HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, Request, Response,
+    DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
 use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -32,6 +34,8 @@ pub(super) struct Host {
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
     pub(super) image: MetadataImage,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -43,7 +47,7 @@ pub(super) struct ShardTurn<'a> {
 }
 
 impl ShardTurn<'_> {
-    fn group(&mut self) -> Turn<'_> {
+    pub(super) fn group(&mut self) -> Turn<'_> {
         Turn { now: self.now, config: &self.host.config, rng: &mut self.host.rng, out: self.out, writes: self.writes }
     }
 }
@@ -54,6 +58,8 @@ pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
     pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -79,6 +85,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -104,6 +111,7 @@ impl Shard {
                 record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
                     shard.replay_group(&record, &mut Effects::default());
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -135,6 +143,19 @@ impl Shard {
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
+    }
+
+    pub(super) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
+        self.groups.get_mut(name)
+    }
+
+    pub(super) fn remove_group(&mut self, name: &str) -> Option<Group> {
+        self.groups.remove(name)
+    }
+
+    /// What is written and not committed yet.
+    pub(super) fn unsafe_records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.writes.iter().flat_map(|pending| &pending.write.records)
     }
 
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
@@ -177,11 +198,17 @@ impl Shard {
             Request::LeaveGroup(request) => {
                 let response = match self.classic(&request.group) {
                     Some(group) => group.leave(request, &mut turn.group()),
-                    None => LeaveGroupResponse { error: ErrorCode::UnknownMemberId, members: Vec::new() },
+                    None => {
+                        let unknown = |(id, _): &(Name, Option<Name>)| (id.clone(), ErrorCode::UnknownMemberId);
+                        let members = request.members.iter().map(unknown).collect();
+                        LeaveGroupResponse { error: ErrorCode::None, members }
+                    }
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
+            Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
             Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
@@ -254,12 +281,15 @@ impl Shard {
         {
             return OffsetFetchResponse { error, partitions: Vec::new() };
         }
-        let found = |partition| match self.offsets.get(&request.group, partition) {
+        let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
+        let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
+        let found = |partition| match known(partition) {
             Some(committed) => (partition, committed.offset, committed.leader_epoch),
             None => (partition, -1, None),
         };
         let partitions = match &request.partitions {
             Some(partitions) => partitions.iter().map(|partition| found(*partition)).collect(),
+            None if !is_there => Vec::new(),
             None => self.offsets.of(&request.group).map(|(partition, _)| found(partition)).collect(),
         };
         OffsetFetchResponse { error: ErrorCode::None, partitions }
@@ -280,14 +310,14 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
-                let name = group.id().clone();
                 records.extend(group.tombstones());
                 group.bury(&mut turn.group());
-                then = Then::Delete(name);
+                then = Then::Delete(group.id().clone());
             }
             if !records.is_empty() {
                 turn.writes.push(Write { records, then });
@@ -420,10 +450,26 @@ impl Shard {
                     group.assigned(generation, &assignments, result, &mut turn.group());
                 }
             }
-            (Then::Replace { group, old, new }, result) => {
+            (Then::Replace { group, replaced }, result) => {
                 if let Some(group) = self.classic(&group) {
-                    group.replaced(&old, &new, result, &mut turn.group());
+                    group.replaced(&replaced, result, &mut turn.group());
                 }
+            }
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
+            }
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
+            (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
+            (Then::DeleteGroups { groups, reply, response }, result) => {
+                groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
+                let response = Response::DeleteGroups(response);
+                let response = match result {
+                    Ok(()) => response,
+                    Err(error) => failed(response, error),
+                };
+                reply.respond(response, turn.out);
             }
             (Then::Consumer(write), result) => {
                 if let Some((reply, response)) = write.reply {
@@ -434,14 +480,6 @@ impl Shard {
                     reply.respond(response, turn.out);
                 }
             }
-            (Then::Delete(name), Ok(())) => {
-                self.groups.remove(&name);
-            }
-            (Then::Delete(name), Err(_)) => {
-                if let Some(group) = self.groups.get_mut(&name) {
-                    group.exhume(&mut turn.group());
-                }
-            }
         }
     }
 
@@ -449,9 +487,10 @@ impl Shard {
     fn apply(&mut self, record: &GroupRecord) -> Option<Fact> {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return None };
         let partition = self.offsets.apply(group, topic, *partition, value.as_ref())?;
+        let group = group.clone();
+        let Some(value) = value else { return Some(Fact::OffsetDeleted { group, partition }) };
         self.groups.entry(group.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(group.clone())));
-        let offset = value.as_ref()?.offset;
-        Some(Fact::OffsetCommitted { group: group.clone(), partition, offset })
+        Some(Fact::OffsetCommitted { group, partition, offset: value.offset })
     }
 
     /// Everybody who waits learns that this broker is not the coordinator any more.
@@ -460,6 +499,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -468,7 +510,7 @@ impl Shard {
 
 impl ShardTurn<'_> {
     /// Answers once everything written before is committed.
-    fn reply(&mut self, reply: ReplyTo, response: Response) {
+    pub(super) fn reply(&mut self, reply: ReplyTo, response: Response) {
         self.writes.push(Write { records: Vec::new(), then: Then::Reply(reply, response) });
     }
 }
@@ -501,9 +543,15 @@ fn failed(response: Response, error: ErrorCode) -> Response {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
+        }
+        Response::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
+        Response::DeleteGroups(deleted) => {
+            let results = deleted.results.into_iter().map(|(group, _)| (group, error)).collect();
+            Response::DeleteGroups(DeleteGroupsResponse { results })
         }
         other => other,
     }
