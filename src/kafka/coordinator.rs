@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 
 pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
+use self::modern::OwnAssignor;
 use self::shard::{Host, Shard};
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
@@ -44,7 +45,7 @@ use super::message::{
     ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
-use super::modern_group::{self, ConsumerGroup};
+use super::modern_group::{self, Assign, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
 use crate::rng::Rng;
@@ -78,11 +79,24 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), image: MetadataImage::default(), next_write: 0 },
+            host: Host {
+                config,
+                rng,
+                topics: BTreeMap::new(),
+                image: MetadataImage::default(),
+                assign: OwnAssignor::default(),
+                next_write: 0,
+            },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
         }
+    }
+
+    /// From here on, groups of the consumer protocol are assigned by this, in the place of Kafka's own assignors
+    /// (`group.consumer.assignors` takes classes of one's own).
+    pub fn assign_by(&mut self, assign: std::rc::Rc<Assign>) {
+        self.host.assign = OwnAssignor(Some(assign));
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to.

@@ -44,6 +44,7 @@ use std::rc::Rc;
 pub use self::heartbeat::check;
 pub use self::reconcile::{Reconciliation, Standing};
 pub use self::replay::ResolvedRegex;
+pub use self::target::topics_hash;
 use super::assignor::{Assignments, Member as AssignorMember, Topics};
 use super::config::{BrokerConfig, ServerAssignor};
 use super::effects::{Effects, Timer};

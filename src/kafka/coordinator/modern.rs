@@ -1,6 +1,9 @@
 //! Groups of the consumer protocol in their shard: what they decide is applied as soon as it is on the log, as the next
 //! heartbeat builds on it; answers wait until it is committed.
 
+use std::fmt;
+use std::rc::Rc;
+
 use super::group::Group;
 use super::shard::{Shard, ShardTurn};
 use crate::kafka::assignor::Assignor;
@@ -26,10 +29,20 @@ const ASSIGN: &Assign = &|assignor, topics, members| {
     assignor.assign(topics, members)
 };
 
+/// What takes the place of Kafka's assignors, if anything does.
+#[derive(Clone, Default)]
+pub(super) struct OwnAssignor(pub(super) Option<Rc<Assign>>);
+
+impl fmt::Debug for OwnAssignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "an assignor of one's own" } else { "Kafka's assignors" })
+    }
+}
+
 impl ShardTurn<'_> {
     /// What groups of the consumer protocol need to decide.
     fn modern(&mut self) -> Turn<'_> {
-        let assign = ASSIGN;
+        let assign = self.host.assign.0.as_deref().unwrap_or(ASSIGN);
         Turn { now: self.now, config: &self.host.config, image: &self.host.image, assign, out: self.out }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Append;
 use super::group::Group;
+use super::modern::OwnAssignor;
 use super::offsets::Offsets;
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
@@ -31,6 +32,7 @@ pub(super) struct Host {
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
     pub(super) image: MetadataImage,
+    pub(super) assign: OwnAssignor,
     pub(super) next_write: u64,
 }
 
