@@ -22,6 +22,7 @@ mod group;
 mod modern;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::modern::OwnAssignor;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
@@ -40,6 +42,7 @@ use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicP
 use super::message::consumer_group::{
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
 };
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
     DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
     ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
@@ -48,6 +51,7 @@ use super::metadata::MetadataImage;
 use super::modern_group::{self, Assign, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -86,6 +90,7 @@ impl GroupCoordinator {
                 image: MetadataImage::default(),
                 assign: OwnAssignor::default(),
                 next_write: 0,
+                share_asks: Vec::new(),
             },
             shards: BTreeMap::new(),
             expiry_armed: false,
@@ -224,6 +229,12 @@ impl GroupCoordinator {
                 reply.respond(Response::ConsumerGroupDescribe(response), out);
                 return Vec::new();
             }
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
@@ -261,6 +272,7 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.consumer_timer(timer, group, turn))
             }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -400,6 +412,7 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::ConsumerGroupHeartbeat(heartbeat) => {
             return modern_group::check(heartbeat, &config.group_consumer_assignors).err();
         }
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -420,6 +433,7 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         Request::ConsumerGroupHeartbeat(_) => {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

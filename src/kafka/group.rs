@@ -43,7 +43,7 @@ use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase, LeaveReason};
 use super::group_log::{GroupMetadataValue, GroupRecord, MemberMetadata};
-use super::ids::{Generation, Name, Node};
+use super::ids::{Generation, Name, Node, TopicPartition};
 use super::message::{
     Assignment, DeleteGroupsResponse, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response,
     Subscription, SyncGroupResponse,
@@ -157,6 +157,14 @@ pub enum Then {
     Replace { group: Name, replaced: Box<Replaced> },
     /// An administrator deletes groups.
     DeleteGroups { groups: Vec<Name>, reply: ReplyTo, response: DeleteGroupsResponse },
+    /// A share group begins to read partitions: the share coordinator is told of them, and then the member answered.
+    InitializeShare {
+        group: Name,
+        epoch: Generation,
+        partitions: Vec<TopicPartition>,
+        reply: ReplyTo,
+        response: Response,
+    },
     /// A group without members and offsets goes.
     Delete(Name),
     /// A group of the consumer protocol changes as soon as this is on the log.

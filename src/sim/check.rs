@@ -198,6 +198,15 @@ impl Checks {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
                 }
+                Fact::PartitionsRevoked { group, partitions } | Fact::PartitionsLost { group, partitions, .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.groups.released(group, partitions, member);
+                }
+                Fact::MemberReconciled { group, member, assigned, revoking, .. } => {
+                    let holds = assigned.iter().chain(revoking).cloned();
+                    self.groups.reconciled(stamped, group, member, holds, verdict);
+                }
+                Fact::MemberRemoved { group, member, .. } => self.groups.removed(group, member),
                 Fact::GroupState { group, to, generation, .. } => {
                     self.groups.generation(stamped, group, *generation, *to);
                 }
@@ -208,6 +217,7 @@ impl Checks {
                 }
                 Fact::CoordinatorLoaded { partition, .. } => {
                     let Some(broker) = broker else { continue };
+                    self.groups.forget_holders();
                     self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }
                 _ => {}

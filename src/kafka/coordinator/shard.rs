@@ -6,6 +6,7 @@ use super::Append;
 use super::group::Group;
 use super::modern::OwnAssignor;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -21,6 +22,7 @@ use crate::kafka::message::{
 use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -34,6 +36,8 @@ pub(super) struct Host {
     pub(super) image: MetadataImage,
     pub(super) assign: OwnAssignor,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -56,6 +60,8 @@ pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
     pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -81,6 +87,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -106,6 +113,7 @@ impl Shard {
                 record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
                     shard.replay_group(&record, &mut Effects::default());
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -200,6 +208,7 @@ impl Shard {
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
             Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
             Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
@@ -303,7 +312,8 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
@@ -447,6 +457,12 @@ impl Shard {
                     group.replaced(&replaced, result, &mut turn.group());
                 }
             }
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
+            }
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
             (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
             (Then::DeleteGroups { groups, reply, response }, result) => {
                 groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
@@ -485,6 +501,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -526,6 +545,7 @@ fn failed(response: Response, error: ErrorCode) -> Response {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
