@@ -19,6 +19,7 @@
 
 mod admin;
 mod group;
+mod migration;
 mod modern;
 mod offsets;
 mod shard;

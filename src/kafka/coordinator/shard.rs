@@ -187,6 +187,9 @@ impl Shard {
     pub(super) fn on_request(&mut self, request: &Request, reply: ReplyTo, turn: &mut ShardTurn) {
         match request {
             Request::JoinGroup(request) => self.join(request, reply, turn),
+            Request::SyncGroup(request) if self.sync_consumer_group(request, reply, turn) => {}
+            Request::Heartbeat(request) if self.heartbeat_consumer_group(request, reply, turn) => {}
+            Request::LeaveGroup(request) if self.leave_consumer_group(request, reply, turn) => {}
             Request::SyncGroup(request) => match self.classic(&request.group) {
                 Some(group) => group.sync(request, reply, &mut turn.group()),
                 None => reply.respond(Response::SyncGroup(sync_error(ErrorCode::UnknownMemberId)), turn.out),
@@ -220,6 +223,9 @@ impl Shard {
     }
 
     fn join(&mut self, request: &JoinGroupRequest, reply: ReplyTo, turn: &mut ShardTurn) {
+        if self.join_consumer_group(request, reply, turn) {
+            return;
+        }
         let is_new = !self.groups.contains_key(&request.group);
         if is_new && !request.member_id.is_empty() {
             let response = join_error(ErrorCode::UnknownMemberId, &request.member_id);
