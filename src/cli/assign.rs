@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::vectors::assignors::AssignCase;
+use super::vectors::assignors::{self, AssignCase};
 use super::vectors::file;
 use crate::kafka::assignor::Assignor;
 
 /// Run one assignor on a case, or on every case of a file.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AssignArgs {
-    /// The assignor: range, roundrobin or server-range.
+    /// The assignor: range, roundrobin, sticky, cooperative-sticky, server-range or server-uniform.
     #[arg(long, value_name = "NAME")]
     pub assignor: String,
     /// One case, or a whole file, in the format of the conformance vectors.
@@ -31,7 +31,7 @@ impl AssignArgs {
                 known.join(", ")
             ));
         };
-        let lines = file::read(&self.file).and_then(|content| {
+        let lines = assignors::read(&self.file).and_then(|content| {
             let cases = content.get("cases").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![content]);
             cases.iter().enumerate().map(|(at, case)| line(assignor, at, case)).collect::<Result<String, String>>()
         });
@@ -68,7 +68,11 @@ mod tests {
         let unknown = run("unknown", "random", CASE);
         assert_eq!(
             (unknown.status, unknown.stderr.as_str()),
-            (2, "no assignor is called `random`; there is: range, roundrobin, server-range\n")
+            (
+                2,
+                "no assignor is called `random`; there is: range, roundrobin, sticky, cooperative-sticky, \
+                     server-range, server-uniform\n"
+            )
         );
         let bad = run("bad", "range", r#"{"topics":{}}"#);
         assert!(bad.status == 2 && bad.stderr.ends_with("case 1: missing field `members`\n"), "{bad:?}");

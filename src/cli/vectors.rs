@@ -9,12 +9,14 @@ mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod groups;
 mod live;
 mod logs;
 mod partition_change;
 mod partitions;
 mod placement;
 mod producers;
+mod reconcile;
 mod replication;
 mod truncation;
 
@@ -82,12 +84,20 @@ const KINDS: &[Kind] = &[
     ("batch_v2", &[], batches::batch_v2),
     ("assignor_range", &[], |_, case, findings| assignors::assignor(Assignor::Range, case, findings)),
     ("assignor_roundrobin", &[], |_, case, findings| assignors::assignor(Assignor::RoundRobin, case, findings)),
+    ("assignor_sticky", &[], |_, case, findings| assignors::assignor(Assignor::Sticky, case, findings)),
+    ("assignor_cooperative_sticky", &[], |_, case, findings| {
+        assignors::assignor(Assignor::CooperativeSticky, case, findings)
+    }),
+    ("assignor_server_range", &[], |_, case, findings| assignors::assignor(Assignor::ServerRange, case, findings)),
+    ("assignor_server_uniform", &[], |_, case, findings| assignors::assignor(Assignor::ServerUniform, case, findings)),
+    ("group_classic", &[], groups::group_coordinator),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
     ("truncation", &[], truncation::truncation),
     ("partition_change", &[], partition_change::partition_change),
     ("producer_state", &[], producers::producer_state),
+    ("reconcile_848", &[], reconcile::reconcile_848),
     ("log_append", &[], logs::log_append),
     ("live_traces", &[], live::live_traces),
 ];
@@ -99,8 +109,8 @@ struct Tally {
 }
 
 fn run_file(path: &Path) -> Result<Tally, String> {
-    let (_, default_columns, run) = kind_of(path)?;
-    let content = file::read(path)?;
+    let (kind, default_columns, run) = kind_of(path)?;
+    let content = if kind.starts_with("assignor_") { assignors::read(path)? } else { file::read(path)? };
     let cases = content.get("cases").and_then(Value::as_array).ok_or("it has no list `cases`")?;
     let columns = file::columns(&content, default_columns)?;
     let mut tally = Tally { passed: 0, failed: 0, report: String::new() };

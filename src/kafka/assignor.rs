@@ -12,8 +12,8 @@
 //! subscription: as user data (sticky), as owned partitions (cooperative sticky), or, at the coordinator, its target of
 //! before in the place of what it owns (uniform).
 //!
-//! Where Kafka goes through a hash map, these go by member id and by topic name. So does the whole simulation, and a real
-//! cluster may come to another answer that is as good.
+//! Where Kafka goes through a hash map of members, these go in the order in which the members are given; where it goes
+//! through one of topics, by name. A real cluster may come to another answer that is as good.
 //!
 //! What we leave out: the assignors of share groups and of Streams, and assignors of one's own.
 
@@ -21,8 +21,10 @@ mod group;
 mod range;
 mod round_robin;
 mod server_range;
+mod sticky;
 #[cfg(test)]
 mod tests;
+mod uniform;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -78,7 +80,8 @@ pub type Assignments = BTreeMap<Name, Vec<(Name, u32)>>;
 
 impl Assignor {
     /// All there are.
-    pub const ALL: &'static [Self] = &[Self::Range, Self::RoundRobin, Self::ServerRange];
+    pub const ALL: &'static [Self] =
+        &[Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky, Self::ServerRange, Self::ServerUniform];
 
     /// The assignor that is called so here (see [`Self::name`]); for the client's, that is its name in the protocol.
     pub fn by_name(name: &str) -> Option<Self> {
@@ -123,15 +126,16 @@ impl Assignor {
     }
 
     /// Shares the partitions of `topics` among `members`. A topic that is not in `topics` is passed over, as one whose
-    /// metadata is missing.
+    /// metadata is missing. The order of the members counts with the sticky assignors and the uniform one, as to who of
+    /// those with equal claims may keep one partition more.
     pub fn assign(self, topics: &Topics, members: &[Member]) -> Assignments {
         match self {
             Self::Range => range::assign(topics, members),
-            Self::RoundRobin => round_robin::assign(&Group::new(topics, by_id(members))),
-            Self::ServerRange => server_range::assign(&Group::new(topics, by_id(members))),
-            Self::Sticky | Self::CooperativeSticky | Self::ServerUniform => {
-                unimplemented!("the assignor {} is not among Assignor::ALL yet", self.name())
-            }
+            Self::RoundRobin => round_robin::assign(&Group::by_id(topics, members)),
+            Self::Sticky => sticky::assign(&Group::by_id(topics, members)),
+            Self::CooperativeSticky => sticky::assign_cooperatively(&Group::by_id(topics, members)),
+            Self::ServerRange => server_range::assign(&Group::by_id(topics, members)),
+            Self::ServerUniform => uniform::assign(&Group::new(topics, members.iter().collect())),
         }
     }
 }
@@ -186,12 +190,6 @@ fn member_order(a: &Member, b: &Member) -> Ordering {
 fn in_member_order(members: &[Member]) -> Vec<&Member> {
     let mut ordered: Vec<&Member> = members.iter().collect();
     ordered.sort_by(|a, b| member_order(a, b));
-    ordered
-}
-
-fn by_id(members: &[Member]) -> Vec<&Member> {
-    let mut ordered: Vec<&Member> = members.iter().collect();
-    ordered.sort_by(|a, b| java_order(&a.id, &b.id));
     ordered
 }
 

@@ -330,16 +330,19 @@ impl Broker {
             | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::ConsumerGroupDescribe(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
             | Request::OffsetCommit(_)
             | Request::OffsetFetch(_)
             | Request::DescribeGroups(_)
-            | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
-            Request::ShareGroupHeartbeat(_) | Request::ShareGroupDescribe(_) => {
-                self.on_group_request(now, from, correlation_id, &request, out);
-            }
+            | Request::ListGroups(_)
+            | Request::DeleteGroups(_)
+            | Request::OffsetDelete(_)
+            | Request::ShareGroupHeartbeat(_)
+            | Request::ShareGroupDescribe(_) => self.on_group_request(now, from, correlation_id, &request, out),
             Request::ShareFetch(_)
             | Request::ShareAcknowledge(_)
             | Request::InitializeShareGroupState(_)

@@ -115,6 +115,12 @@ pub enum Timer {
     GroupSync { group: Name },
     /// A member's session, or a promised member id, runs out.
     GroupSession { group: Name, member: Name },
+    /// The session of a member of the consumer protocol runs out.
+    ConsumerGroupSession { group: Name, member: Name },
+    /// A member of the consumer protocol has taken too long to give up partitions.
+    ConsumerGroupRevocation { group: Name, member: Name },
+    /// The regular expressions that a group subscribes to are resolved.
+    ConsumerGroupRegexes { group: Name },
     /// The oldest write of a group coordinator has waited long enough for its replication.
     GroupWrite,
     /// Look for offsets to expire.
@@ -149,6 +155,8 @@ pub enum Timer {
     GroupHeartbeat,
     /// The application has not polled for `max.poll.interval.ms`.
     PollDeadline,
+    /// A deadline of the producer that the application sends dead letters with.
+    DeadLetters(Box<Timer>),
     /// A share consumer's background thread sends its heartbeat.
     ShareHeartbeat,
 
@@ -166,6 +174,7 @@ impl Timer {
     /// The setting whose value set this deadline, by Kafka's name.
     pub const fn setting(&self) -> Option<&'static str> {
         Some(match self {
+            Self::DeadLetters(timer) => return timer.setting(),
             Self::RequestTimeouts => "request.timeout.ms",
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",
@@ -189,7 +198,10 @@ impl Timer {
             Self::ZkTick => "tickTime",
             Self::ZkSession => "zookeeper.session.timeout.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
-            Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
+            Self::GroupSync { .. } | Self::PollDeadline | Self::ConsumerGroupRevocation { .. } => {
+                "max.poll.interval.ms"
+            }
+            Self::ConsumerGroupSession { .. } => "group.consumer.session.timeout.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
             Self::ShareSession { .. } => "group.share.session.timeout.ms",
             Self::ShareHeartbeat => "group.share.heartbeat.interval.ms",
@@ -203,6 +215,7 @@ impl Timer {
             Self::GroupHeartbeat => "heartbeat.interval.ms",
             Self::QuorumFetchWait { .. }
             | Self::QuorumFetch
+            | Self::ConsumerGroupRegexes { .. }
             | Self::ZkElection
             | Self::ZkFsync
             | Self::ZkRegistration

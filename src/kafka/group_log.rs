@@ -8,12 +8,14 @@
 //! What we leave out: notes beside an offset, and user data of assignments; both are written as empty, and skipped in
 //! reading.
 
+mod consumer;
 mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
 use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
@@ -34,6 +36,11 @@ pub enum GroupRecord {
     Group {
         group: Name,
         value: Option<GroupMetadataValue>,
+    },
+    /// About a group of the consumer protocol (KIP-848).
+    Consumer {
+        group: Name,
+        record: ConsumerRecord,
     },
     /// About a share group (KIP-932).
     Share(ShareGroupRecord),
@@ -121,6 +128,7 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Consumer { group, record } => record.encode(group),
             Self::Share(record) => record.encode(),
         }
     }
@@ -142,7 +150,10 @@ impl GroupRecord {
                 let group = key.string()?;
                 Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
             }
-            _ => None,
+            kind => {
+                let (group, record) = ConsumerRecord::decode(kind, &mut key, value)?;
+                Some(Self::Consumer { group, record })
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ pub mod observer;
 
 pub mod group;
 
+pub mod modern_group;
+
 pub mod group_log;
 
 pub mod share;

@@ -111,6 +111,11 @@ impl Books {
             Fact::ShareStartAdvanced { group, partition, to, .. } => {
                 self.groups.entry(group.clone()).or_default().committed.insert(*partition, *to);
             }
+            Fact::OffsetDeleted { group, partition } => {
+                if let Some(account) = self.groups.get_mut(group) {
+                    account.committed.remove(partition);
+                }
+            }
             Fact::OffsetCommitted { group, partition, offset } => {
                 self.groups.entry(group.clone()).or_default().committed.insert(*partition, *offset);
             }

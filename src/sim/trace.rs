@@ -385,6 +385,9 @@ impl Names {
                 format!("AcquisitionLock {group} {}", self.partition(*partition))
             }
             Timer::GroupSession { group, member } => format!("GroupSession {group} {member}"),
+            Timer::ConsumerGroupSession { group, member } => format!("ConsumerGroupSession {group} {member}"),
+            Timer::ConsumerGroupRevocation { group, member } => format!("ConsumerGroupRevocation {group} {member}"),
+            Timer::ConsumerGroupRegexes { group } => format!("ConsumerGroupRegexes {group}"),
             other => format!("{other:?}"),
         }
     }

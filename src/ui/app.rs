@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::events::EventList;
 use super::inspector::Inspector;
 use super::keys;
+use super::microscope::{self, LookCloser, MicroscopePanel};
 use super::page::Page;
 use super::playback_bar::PlaybackBar;
 use super::report::ReportTables;
@@ -66,6 +67,7 @@ pub fn App() -> impl IntoView {
             <main>
                 <div style="position:relative;height:100%">
                     <StageView page=page />
+                    <MicroscopePanel page=page />
                     <Show when=move || !embed><Unfold folded=page.folded /></Show>
                 </div>
             </main>
@@ -209,6 +211,7 @@ fn panel(page: Page) -> AnyView {
                     on_seek=on_seek
                     on_run=Callback::new(move |command: String| page.run_from_menu(&command))
                 />
+                <LookCloser page=page />
                 <Shown page=page />
             }
             .into_any()
@@ -218,7 +221,7 @@ fn panel(page: Page) -> AnyView {
                 page.digest.track();
                 page.read(events_so_far)
             });
-            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) /> }.into_any()
+            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) on_closer=Callback::new(move |id| microscope::look_at_event(page, id)) /> }.into_any()
         }
         Tab::Charts => {
             let throughput = Memo::new(move |_| {

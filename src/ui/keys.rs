@@ -6,6 +6,7 @@ use web_sys::{Element, KeyboardEvent};
 
 use super::browser;
 use super::dock::Tab;
+use super::microscope;
 use super::page::Page;
 use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 
@@ -51,7 +52,9 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "t" => theme(),
             "w" => why(),
             "d" => page.toggle_disk(),
+            "m" => microscope::toggle(page),
             "?" => page.help.set(true),
+            "Escape" if page.subject.with_untracked(Option::is_some) => page.subject.set(None),
             "Escape" => page.selected.set(None),
             _ => return,
         }

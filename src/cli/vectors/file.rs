@@ -1,14 +1,91 @@
 //! Reading vector files, which may come from anybody: whatever is wrong with one is said in a sentence.
 
+use std::fmt;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// The JSON in a file.
 pub fn read(path: &Path) -> Result<Value, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}"))
+}
+
+/// The JSON in a file, where each table of that name becomes a list of its entries: its order counts, and a [`Value`]
+/// forgets it.
+pub fn read_in_order(path: &Path, name: &str) -> Result<Value, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = InOrder { name, here: false }.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+    value.map_err(|error| format!("is not JSON: {error}"))
+}
+
+/// Reads a value; `here` says that it is called so.
+#[derive(Clone, Copy)]
+struct InOrder<'a> {
+    name: &'a str,
+    here: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for InOrder<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for InOrder<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(InOrder { here: false, ..self })? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Value, A::Error> {
+        let mut entries: Vec<(String, Value)> = Vec::new();
+        while let Some(key) = table.next_key::<String>()? {
+            let value = table.next_value_seed(InOrder { here: key == self.name, ..self })?;
+            entries.push((key, value));
+        }
+        Ok(match self.here {
+            true => entries.into_iter().map(|(key, value)| Value::from(vec![key.into(), value])).collect(),
+            false => entries.into_iter().collect::<Map<String, Value>>().into(),
+        })
+    }
 }
 
 /// One case as a type of ours.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Assignments, Member, Topic, Topics, member_order};
+use super::{Assignments, Member, Topic, Topics, java_order, member_order};
 use crate::kafka::ids::Name;
 
 /// Members and topics by their numbers. A *slot* is one partition: they are numbered through, topic after topic.
 pub(super) struct Group<'a> {
-    /// In the order in which the assignor goes through them.
     pub(super) members: Vec<&'a Member>,
+    /// The members in the order in which they were given.
+    pub(super) visits: Vec<u32>,
     /// The topics with partitions that somebody subscribes to, by name.
     pub(super) topics: Vec<(&'a Name, &'a Topic)>,
     /// The topics of each member, ascending.
@@ -25,6 +26,18 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
+    /// Numbers the members by their ids.
+    pub(super) fn by_id(topics: &'a Topics, members: &'a [Member]) -> Self {
+        let mut order: Vec<usize> = (0..members.len()).collect();
+        order.sort_by(|a, b| java_order(&members[*a].id, &members[*b].id));
+        let mut visits = vec![0; order.len()];
+        for (number, given) in (0..).zip(&order) {
+            visits[*given] = number;
+        }
+        Self { visits, ..Self::new(topics, order.into_iter().map(|given| &members[given]).collect()) }
+    }
+
+    /// Numbers the members as they come.
     pub(super) fn new(topics: &'a Topics, members: Vec<&'a Member>) -> Self {
         let wanted: BTreeSet<&Name> = lists(&members).flat_map(|member| &member.subscription.topics).collect();
         let topics: Vec<(&Name, &Topic)> =
@@ -51,7 +64,8 @@ impl<'a> Group<'a> {
             }
             subscriptions.push(subscription);
         }
-        Self { members, topics, subscriptions, subscribers, numbers, first_slots, topic_of }
+        let visits = (0..members.len() as u32).collect();
+        Self { members, visits, topics, subscriptions, subscribers, numbers, first_slots, topic_of }
     }
 
     /// How many partitions there are in all.

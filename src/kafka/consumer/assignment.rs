@@ -63,8 +63,4 @@ impl Consumer {
             .retain(|partition| self.view.name_of(partition.topic).is_none_or(|name| !self.is_subscribed_to(name)));
         partitions
     }
-
-    pub(super) fn is_subscribed_to(&self, topic: &Name) -> bool {
-        self.topics.contains(topic)
-    }
 }

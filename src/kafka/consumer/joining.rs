@@ -25,18 +25,19 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::commits::{CommitFor, CommitMode};
 use super::heartbeat::Heartbeat;
 use super::membership::{MemberState, Sent};
-use super::offsets::CommitFor;
-use super::{Closing, Consumer, Purpose};
+use super::{Closing, Consumer, Purpose, Reads};
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
 use crate::kafka::config::ConsumerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{Name, Node, TopicPartition};
+use crate::kafka::ids::{Generation, Name, Node, TopicPartition};
 use crate::kafka::message::{
     Assignment, JoinGroupRequest, JoinGroupResponse, Request, Subscription, SyncGroupRequest, SyncGroupResponse,
+    UserData,
 };
 use crate::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub(super) struct Joining {
     assigned_for: Option<Vec<(Name, u32)>>,
     /// An answer to SyncGroup. poll() takes it, once its topics are known.
     arriving: Option<Assignment>,
+    /// The last assignment that was taken, and its generation. Sticky assignors remember it, even once it is lost.
+    remembered: Option<(Vec<(Name, u32)>, Generation)>,
 }
 
 /// The commit before partitions are given up.
@@ -98,12 +101,26 @@ impl Joining {
             leading: None,
             assigned_for: None,
             arriving: None,
+            remembered: None,
         }
     }
 
     /// The highest rebalance protocol that all assignors have: cooperative, else eager.
     fn is_cooperative(&self) -> bool {
-        false
+        self.assignors.iter().all(|assignor| assignor.is_cooperative())
+    }
+
+    /// What an assignor of this member remembers of the assignments before (`subscriptionUserData`).
+    fn user_data(&self, assignor: Assignor) -> Option<UserData> {
+        let generation = self.remembered.as_ref().map(|(_, generation)| *generation);
+        match assignor {
+            Assignor::Sticky => {
+                let (partitions, generation) = self.remembered.clone()?;
+                Some(UserData::Sticky { partitions, generation: Some(generation) })
+            }
+            Assignor::CooperativeSticky => Some(UserData::Cooperative { generation }),
+            _ => None,
+        }
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -121,6 +138,13 @@ impl Joining {
         self.prepared = false;
         self.last_commit = LastCommit::Due;
         self.arriving = None;
+    }
+
+    /// It was given partitions of a topic that it did not know of, and wants.
+    pub(super) fn joined_also_for(&mut self, topic: &Name) {
+        if let Some(joined_for) = &mut self.joined_for {
+            joined_for.insert(topic.clone());
+        }
     }
 
     /// The commit before partitions are given up is answered.
@@ -145,6 +169,10 @@ impl Consumer {
         if self.is_assignment_outdated() || self.is_subscription_outdated() {
             self.membership.request_rejoin();
         }
+        if !self.view.has_answer_for_all() && matches!(self.reads, Reads::Pattern(_)) {
+            // It does not know yet what it wants.
+            return false;
+        }
         let joining = &self.membership.joining;
         if joining.under_way || !joining.rejoin_needed {
             return !joining.under_way;
@@ -165,11 +193,11 @@ impl Consumer {
             return true;
         }
         let eager = !self.membership.joining.is_cooperative();
-        if self.config.enable_auto_commit {
-            if eager {
-                // What comes from here on belongs to whoever gets the partitions next.
-                self.fetcher.stop_for_revocation();
-            }
+        let going = if eager { self.fetcher.assigned() } else { self.unwanted_partitions() };
+        let by_application = !going.is_empty() && self.application.task().commit != CommitMode::None;
+        if self.config.enable_auto_commit || by_application {
+            // What comes from here on belongs to whoever gets the partitions next.
+            self.fetcher.stop_for_revocation(&going);
             if !self.commit_first(now, out) {
                 return false;
             }
@@ -180,8 +208,7 @@ impl Consumer {
         if eager || !self.is_of_a_generation() {
             self.give_up_partitions(out);
         } else {
-            let unwanted = self.unwanted_partitions();
-            self.revoke(unwanted, out);
+            self.revoke(going, out);
         }
         true
     }
@@ -223,23 +250,29 @@ impl Consumer {
         self.membership.state = MemberState::PreparingRebalance;
         self.membership.joining.under_way = true;
         out.note(Fact::JoiningGroup { group: group.clone() });
-        let subscription = Rc::new(Subscription {
+        let subscription = Subscription {
             topics: self.topics.clone(),
             owned_partitions: self.owned_by_name(),
             generation: self.membership.generation,
             rack: self.config.client_rack.as_deref().map(Name::from),
             user_data: None,
-        });
+        };
         self.membership.joining.joined_for = Some(self.topics.iter().cloned().collect());
-        let assignors = self.membership.joining.assignors.iter();
+        let joining = &self.membership.joining;
+        let protocol = |assignor: &Assignor| {
+            let user_data = joining.user_data(*assignor);
+            (assignor.protocol_name().into(), Rc::new(Subscription { user_data, ..subscription.clone() }))
+        };
         let request = JoinGroupRequest {
             group,
+            version: JoinGroupRequest::VERSION,
+            protocol_type: Subscription::PROTOCOL_TYPE.into(),
             session_timeout: self.config.session_timeout,
             rebalance_timeout: self.config.max_poll_interval,
             member_id: self.membership.member_id.clone(),
             group_instance_id: self.instance_id(),
             client_id: self.client_id.clone(),
-            protocols: assignors.map(|assignor| (assignor.name().into(), subscription.clone())).collect(),
+            protocols: joining.assignors.iter().map(protocol).collect(),
         };
         let timeout = self.config.request_timeout.max(self.config.max_poll_interval + JOIN_GROUP_TIMEOUT_LAPSE);
         let (to, purpose) = (Node::Broker(coordinator), Purpose::JoinGroup(self.membership.sent()));
@@ -400,6 +433,9 @@ impl Consumer {
             self.membership.request_rejoin();
             return true;
         }
+        for (name, _) in assignment.iter() {
+            self.trust_leader(name);
+        }
         let partition =
             |(name, partition): &(Name, u32)| Some(TopicPartition::new(self.view.topic(name)?.id, *partition));
         let mut partitions: Vec<TopicPartition> = assignment.iter().filter_map(partition).collect();
@@ -407,11 +443,20 @@ impl Consumer {
         let mut taken_away = self.fetcher.assigned();
         taken_away.retain(|partition| !partitions.contains(partition));
         if !taken_away.is_empty() {
+            if self.application.task().commit != CommitMode::None {
+                self.fetcher.stop_for_revocation(&taken_away);
+                if !self.commit_first(now, out) {
+                    return false;
+                }
+            }
             self.revoke(taken_away, out);
             self.membership.request_rejoin();
         }
-        self.membership.joining.arriving = None;
-        self.membership.joining.last_commit = LastCommit::Due;
+        let generation = self.membership.generation;
+        let joining = &mut self.membership.joining;
+        joining.arriving = None;
+        joining.last_commit = LastCommit::Due;
+        joining.remembered = generation.map(|generation| (assignment.to_vec(), generation));
         self.assign(now, partitions, out);
         true
     }

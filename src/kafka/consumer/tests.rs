@@ -6,6 +6,7 @@ use super::*;
 use crate::kafka::config::{BrokerConfig, Compression};
 use crate::kafka::coordinator::{Append, GroupCoordinator};
 use crate::kafka::effects::Effect;
+use crate::kafka::fact::ResetReason;
 use crate::kafka::ids::{LeaderEpoch, Origin, TopicId};
 use crate::kafka::message::{
     EpochEnd, EpochQuestion, FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse,
@@ -97,11 +98,12 @@ impl Bench {
             name: format!("consumer-c{id}").into(),
             client_id: format!("c{id}").into(),
             group: Some("g".into()),
-            topics: vec!["t".into()],
-            work,
+            reads: Reads::Topics(vec!["t".into()]),
+            task: Task { work, ..Task::default() },
             config,
             bootstrap: vec![BROKER],
             rng: Rng::new(7, u64::from(id)),
+            dead_letters: None,
         });
         self.consumers.insert(node, consumer);
         self.input(node, Input::Start);
@@ -645,11 +647,12 @@ fn a_consumer_without_a_group_reads_all_partitions_and_commits_nothing() {
         name: "consumer-c1".into(),
         client_id: "c1".into(),
         group: None,
-        topics: vec!["t".into()],
-        work: Duration::ZERO,
+        reads: Reads::Topics(vec!["t".into()]),
+        task: Task::default(),
         config,
         bootstrap: vec![BROKER],
         rng: Rng::new(7, 1),
+        dead_letters: None,
     });
     bench.consumers.insert(node, consumer);
     bench.input(node, Input::Start);

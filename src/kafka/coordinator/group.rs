@@ -6,17 +6,21 @@
 
 use super::super::effects::{Effects, Timer};
 use super::super::error::ErrorCode;
-use super::super::fact::GroupPhase;
+use super::super::fact::{GroupPhase, ModernGroupPhase};
 use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
+use super::super::group_log::GroupRecord;
 use super::super::ids::Name;
-use super::super::message::OffsetCommitRequest;
+use super::super::message::{ListedGroup, OffsetCommitRequest, Subscription};
+use super::super::modern_group::ConsumerGroup;
 use super::super::share::group::ShareGroup;
+use super::super::share::group_log::{About, ShareGroupRecord};
 
 /// A group of any kind.
 #[derive(Clone, Debug)]
 pub enum Group {
     Share(Box<ShareGroup>),
     Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
 }
 
 impl Group {
@@ -25,6 +29,7 @@ impl Group {
         match self {
             Self::Share(group) => group.id(),
             Self::Classic(group) => group.id(),
+            Self::Consumer(group) => group.id(),
         }
     }
 
@@ -33,6 +38,7 @@ impl Group {
         match self {
             Self::Share(_) => "Share",
             Self::Classic(_) => "Classic",
+            Self::Consumer(_) => "Consumer",
         }
     }
 
@@ -41,6 +47,7 @@ impl Group {
         match self {
             Self::Share(group) => group.phase().name(),
             Self::Classic(group) => group.phase().name(),
+            Self::Consumer(group) => group.phase().name(),
         }
     }
 
@@ -49,6 +56,7 @@ impl Group {
         match self {
             Self::Share(_) => None,
             Self::Classic(group) => Some(group),
+            Self::Consumer(_) => None,
         }
     }
 
@@ -67,6 +75,30 @@ impl Group {
         match self {
             Self::Share(_) => None,
             Self::Classic(group) => Some(group),
+            Self::Consumer(_) => None,
+        }
+    }
+
+    /// The group, if it is one of the consumer protocol.
+    pub fn as_consumer(&self) -> Option<&ConsumerGroup> {
+        match self {
+            Self::Consumer(group) => Some(group),
+            Self::Classic(_) | Self::Share(_) => None,
+        }
+    }
+
+    /// How ListGroups shows it (`asListedGroup`).
+    pub fn listed(&self) -> ListedGroup {
+        let protocol_type = match self {
+            Self::Classic(group) => group.protocol_type().cloned(),
+            Self::Consumer(_) => Some(Subscription::PROTOCOL_TYPE.into()),
+            Self::Share(_) => Some("share".into()),
+        };
+        ListedGroup {
+            group: self.id().clone(),
+            kind: self.kind().into(),
+            state: self.state().into(),
+            protocol_type: protocol_type.unwrap_or_else(|| "".into()),
         }
     }
 
@@ -75,6 +107,7 @@ impl Group {
         match self {
             Self::Share(group) => group.is_empty(),
             Self::Classic(group) => group.phase() == GroupPhase::Empty,
+            Self::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -83,6 +116,7 @@ impl Group {
         match self {
             Self::Share(_) => false,
             Self::Classic(group) => group.phase() == GroupPhase::Dead,
+            Self::Consumer(group) => group.phase() == ModernGroupPhase::Dead,
         }
     }
 
@@ -91,6 +125,7 @@ impl Group {
         match self {
             Self::Share(group) => group.is_subscribed_to(topic),
             Self::Classic(group) => group.is_subscribed_to(topic),
+            Self::Consumer(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -100,6 +135,44 @@ impl Group {
             // It commits nothing (`ShareGroup.validateOffsetCommit`).
             Self::Share(_) => Err(ErrorCode::GroupIdNotFound),
             Self::Classic(group) => group.validate_commit(request, turn),
+            Self::Consumer(group) => group.check_commit(&request.member_id, request.generation).map(drop),
+        }
+    }
+
+    /// Whether its committed offsets may be deleted (`validateOffsetDelete`).
+    pub fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
+        match self {
+            Self::Classic(group) => group.validate_offset_delete(),
+            Self::Consumer(_) => Ok(()),
+            Self::Share(_) => Err(ErrorCode::GroupIdNotFound),
+        }
+    }
+
+    /// Whether it may be deleted (`validateDeleteGroup`).
+    pub fn validate_delete(&self) -> Result<(), ErrorCode> {
+        match self {
+            Self::Classic(group) => group.validate_delete(),
+            Self::Consumer(group) if group.is_empty() => Ok(()),
+            Self::Share(group) if group.is_empty() => Ok(()),
+            Self::Share(_) => Err(ErrorCode::NonEmptyGroup),
+            Self::Consumer(_) => Err(ErrorCode::NonEmptyGroup),
+        }
+    }
+
+    /// What takes it out of the log again (`createGroupTombstoneRecords`).
+    pub fn tombstones(&self) -> Vec<GroupRecord> {
+        let name = || self.id().clone();
+        match self {
+            Self::Classic(_) => vec![GroupRecord::Group { group: name(), value: None }],
+            Self::Share(_) => {
+                let gone =
+                    [About::Target { value: None }, About::Partitions { value: None }, About::Group { value: None }];
+                gone.into_iter().map(|about| GroupRecord::Share(ShareGroupRecord { group: name(), about })).collect()
+            }
+            Self::Consumer(group) => {
+                let of = |record| GroupRecord::Consumer { group: name(), record };
+                group.tombstones().into_iter().map(of).collect()
+            }
         }
     }
 
@@ -109,6 +182,7 @@ impl Group {
         match self {
             Self::Share(_) => None,
             Self::Classic(group) => group.offset_expiry(),
+            Self::Consumer(_) => Some(OffsetExpiry::SinceCommit),
         }
     }
 
@@ -117,6 +191,7 @@ impl Group {
         match self {
             Self::Share(_) => {}
             Self::Classic(group) => group.bury(turn),
+            Self::Consumer(group) => group.bury(turn.out),
         }
     }
 
@@ -125,6 +200,7 @@ impl Group {
         match self {
             Self::Share(_) => {}
             Self::Classic(group) => group.exhume(turn),
+            Self::Consumer(group) => group.settle(turn.out),
         }
     }
 
@@ -138,6 +214,8 @@ impl Group {
                 Timer::GroupSession { member, .. } => group.session_timed_out(member, turn),
                 _ => {}
             },
+            // Theirs are kept apart: they decide, and change by their records.
+            Self::Consumer(_) => {}
         }
     }
 
@@ -146,6 +224,7 @@ impl Group {
         match self {
             Self::Share(group) => group.loaded(turn.now, turn.config, turn.out),
             Self::Classic(group) => group.loaded(turn),
+            Self::Consumer(_) => {}
         }
     }
 
@@ -154,6 +233,7 @@ impl Group {
         match self {
             Self::Share(group) => group.unload(out),
             Self::Classic(group) => group.unload(error, out),
+            Self::Consumer(group) => group.unload(out),
         }
     }
 }

@@ -35,7 +35,12 @@ impl Offsets {
         self.groups.get(group)?.get(&partition)
     }
 
-    /// Takes in a record of a commit; returns which partition's offset it set.
+    /// Topic and partition of everything a group has committed.
+    pub(super) fn names_of(&self, group: &str) -> impl Iterator<Item = (Name, u32)> {
+        self.of(group).map(|(partition, committed)| (committed.topic.clone(), partition.partition))
+    }
+
+    /// Takes in a record of a commit; returns which partition's offset it set, or took away.
     pub(super) fn apply(
         &mut self,
         group: &Name,
@@ -44,8 +49,7 @@ impl Offsets {
         value: Option<&OffsetCommitValue>,
     ) -> Option<TopicPartition> {
         let Some(value) = value else {
-            self.remove(group, topic, partition);
-            return None;
+            return self.remove(group, topic, partition);
         };
         let partition = TopicPartition::new(value.topic_id?, partition);
         let committed = CommittedOffset {
@@ -59,12 +63,16 @@ impl Offsets {
     }
 
     /// A tombstone names the topic, not its id.
-    fn remove(&mut self, group: &Name, topic: &Name, partition: u32) {
-        let Some(offsets) = self.groups.get_mut(group) else { return };
-        offsets.retain(|at, committed| at.partition != partition || committed.topic != *topic);
+    fn remove(&mut self, group: &Name, topic: &Name, partition: u32) -> Option<TopicPartition> {
+        let offsets = self.groups.get_mut(group)?;
+        let is_it =
+            |at: &TopicPartition, committed: &CommittedOffset| at.partition == partition && committed.topic == *topic;
+        let found = offsets.iter().find(|(at, committed)| is_it(at, committed)).map(|(at, _)| *at);
+        offsets.retain(|at, committed| !is_it(at, committed));
         if offsets.is_empty() {
             self.groups.remove(group);
         }
+        found
     }
 
     /// Tombstones for everything committed for topics that are no more.

@@ -13,10 +13,12 @@ use crate::kafka::fact::Fact;
 use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, sync_error};
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
+use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatResponse;
 use crate::kafka::message::{
-    HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, Request, Response,
+    DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
 use crate::kafka::share::group::heartbeat_error;
@@ -30,6 +32,7 @@ pub(super) struct Host {
     pub(super) rng: Rng,
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
+    pub(super) image: MetadataImage,
     pub(super) next_write: u64,
     /// What share coordinators are to be told.
     pub(super) share_asks: Vec<ShareAsk>,
@@ -44,7 +47,7 @@ pub(super) struct ShardTurn<'a> {
 }
 
 impl ShardTurn<'_> {
-    fn group(&mut self) -> Turn<'_> {
+    pub(super) fn group(&mut self) -> Turn<'_> {
         Turn { now: self.now, config: &self.host.config, rng: &mut self.host.rng, out: self.out, writes: self.writes }
     }
 }
@@ -105,8 +108,8 @@ impl Shard {
                 GroupRecord::Group { group, value: Some(value) } => {
                     shard.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(group, value)));
                 }
-                GroupRecord::Group { group, value: None } => {
-                    shard.groups.remove(&group);
+                record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
+                    shard.replay_group(&record, &mut Effects::default());
                 }
                 GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
@@ -125,6 +128,7 @@ impl Shard {
         for group in shard.groups.values_mut() {
             group.loaded(&mut turn.group());
         }
+        shard.consumer_groups_loaded(&mut turn);
         shard
     }
 
@@ -139,6 +143,19 @@ impl Shard {
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
+    }
+
+    pub(super) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
+        self.groups.get_mut(name)
+    }
+
+    pub(super) fn remove_group(&mut self, name: &str) -> Option<Group> {
+        self.groups.remove(name)
+    }
+
+    /// What is written and not committed yet.
+    pub(super) fn unsafe_records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.writes.iter().flat_map(|pending| &pending.write.records)
     }
 
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
@@ -181,12 +198,18 @@ impl Shard {
             Request::LeaveGroup(request) => {
                 let response = match self.classic(&request.group) {
                     Some(group) => group.leave(request, &mut turn.group()),
-                    None => LeaveGroupResponse { error: ErrorCode::UnknownMemberId, members: Vec::new() },
+                    None => {
+                        let unknown = |(id, _): &(Name, Option<Name>)| (id.clone(), ErrorCode::UnknownMemberId);
+                        let members = request.members.iter().map(unknown).collect();
+                        LeaveGroupResponse { error: ErrorCode::None, members }
+                    }
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
             Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
+            Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
+            Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
             }
@@ -224,11 +247,14 @@ impl Shard {
             None => Some(ErrorCode::GroupIdNotFound),
             Some(group) => group.validate_commit(request, &mut turn.group()).err(),
         };
+        let right = self.groups.get(name).and_then(Group::as_consumer);
+        let right = right.and_then(|group| group.check_commit(&request.member_id, request.generation).ok());
         let mut records = Vec::new();
         let mut partitions = Vec::new();
         for (partition, offset, leader_epoch) in &request.partitions {
             let topic = turn.host.topics.get(&partition.topic).filter(|(_, count)| partition.partition < *count);
             let error = refused.or_else(|| topic.is_none().then_some(ErrorCode::UnknownTopicOrPartition));
+            let error = error.or_else(|| right.as_ref().and_then(|right| right.refuses(*partition)));
             partitions.push((*partition, error.unwrap_or(ErrorCode::None)));
             if let (None, Some((topic, _))) = (error, topic) {
                 let value = OffsetCommitValue {
@@ -250,12 +276,20 @@ impl Shard {
 
     /// Handles OffsetFetch (`OffsetMetadataManager.fetchOffsets`): -1 where nothing is committed.
     fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-        let found = |partition| match self.offsets.get(&request.group, partition) {
+        if let Some(group) = self.groups.get(&request.group).and_then(Group::as_consumer)
+            && let Err(error) = group.check_fetch(request.member.as_ref())
+        {
+            return OffsetFetchResponse { error, partitions: Vec::new() };
+        }
+        let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
+        let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
+        let found = |partition| match known(partition) {
             Some(committed) => (partition, committed.offset, committed.leader_epoch),
             None => (partition, -1, None),
         };
         let partitions = match &request.partitions {
             Some(partitions) => partitions.iter().map(|partition| found(*partition)).collect(),
+            None if !is_there => Vec::new(),
             None => self.offsets.of(&request.group).map(|(partition, _)| found(partition)).collect(),
         };
         OffsetFetchResponse { error: ErrorCode::None, partitions }
@@ -281,10 +315,9 @@ impl Shard {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
-                let name = group.id().clone();
-                records.push(GroupRecord::Group { group: name.clone(), value: None });
+                records.extend(group.tombstones());
                 group.bury(&mut turn.group());
-                then = Then::Delete(name);
+                then = Then::Delete(group.id().clone());
             }
             if !records.is_empty() {
                 turn.writes.push(Write { records, then });
@@ -333,7 +366,15 @@ impl Shard {
     ) {
         let Some(at) = self.writes.iter().position(|pending| pending.id == id) else { return };
         match result {
-            Ok(end) => self.writes[at].end = Some(end),
+            Ok(end) => {
+                let pending = &mut self.writes[at];
+                pending.end = Some(end);
+                if let Then::Consumer(write) = &mut pending.write.then {
+                    let facts = std::mem::take(&mut write.facts);
+                    let records = pending.write.records.clone();
+                    self.appended_changes(&records, facts, out);
+                }
+            }
             Err(error) => {
                 if let Some(pending) = self.writes.remove(at) {
                     self.finish(now, pending.write, Err(answer_for(error)), host, out);
@@ -409,9 +450,9 @@ impl Shard {
                     group.assigned(generation, &assignments, result, &mut turn.group());
                 }
             }
-            (Then::Replace { group, old, new }, result) => {
+            (Then::Replace { group, replaced }, result) => {
                 if let Some(group) = self.classic(&group) {
-                    group.replaced(&old, &new, result, &mut turn.group());
+                    group.replaced(&replaced, result, &mut turn.group());
                 }
             }
             (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
@@ -420,12 +461,23 @@ impl Shard {
             (Then::InitializeShare { reply, response, .. }, Err(error)) => {
                 reply.respond(failed(response, error), turn.out);
             }
-            (Then::Delete(name), Ok(())) => {
-                self.groups.remove(&name);
+            (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
+            (Then::DeleteGroups { groups, reply, response }, result) => {
+                groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
+                let response = Response::DeleteGroups(response);
+                let response = match result {
+                    Ok(()) => response,
+                    Err(error) => failed(response, error),
+                };
+                reply.respond(response, turn.out);
             }
-            (Then::Delete(name), Err(_)) => {
-                if let Some(group) = self.groups.get_mut(&name) {
-                    group.exhume(&mut turn.group());
+            (Then::Consumer(write), result) => {
+                if let Some((reply, response)) = write.reply {
+                    let response = match result {
+                        Ok(()) => response,
+                        Err(error) => failed(response, error),
+                    };
+                    reply.respond(response, turn.out);
                 }
             }
         }
@@ -435,9 +487,10 @@ impl Shard {
     fn apply(&mut self, record: &GroupRecord) -> Option<Fact> {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return None };
         let partition = self.offsets.apply(group, topic, *partition, value.as_ref())?;
+        let group = group.clone();
+        let Some(value) = value else { return Some(Fact::OffsetDeleted { group, partition }) };
         self.groups.entry(group.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(group.clone())));
-        let offset = value.as_ref()?.offset;
-        Some(Fact::OffsetCommitted { group: group.clone(), partition, offset })
+        Some(Fact::OffsetCommitted { group, partition, offset: value.offset })
     }
 
     /// Everybody who waits learns that this broker is not the coordinator any more.
@@ -457,7 +510,7 @@ impl Shard {
 
 impl ShardTurn<'_> {
     /// Answers once everything written before is committed.
-    fn reply(&mut self, reply: ReplyTo, response: Response) {
+    pub(super) fn reply(&mut self, reply: ReplyTo, response: Response) {
         self.writes.push(Write { records: Vec::new(), then: Then::Reply(reply, response) });
     }
 }
@@ -486,11 +539,19 @@ fn answer_for(error: ErrorCode) -> ErrorCode {
 fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
+        Response::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
         Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
+        }
+        Response::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
+        Response::DeleteGroups(deleted) => {
+            let results = deleted.results.into_iter().map(|(group, _)| (group, error)).collect();
+            Response::DeleteGroups(DeleteGroupsResponse { results })
         }
         other => other,
     }

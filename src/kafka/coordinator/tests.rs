@@ -226,7 +226,7 @@ impl Bench {
     }
 
     fn fetch_offset(&mut self) -> Offset {
-        let request = OffsetFetchRequest { group: "g".into(), partitions: Some(vec![T0]) };
+        let request = OffsetFetchRequest { group: "g".into(), member: None, partitions: Some(vec![T0]) };
         let id = self.request(Request::OffsetFetch(request));
         match self.answers.remove(&id) {
             Some(Response::OffsetFetch(response)) => response.partitions[0].1,
@@ -306,6 +306,8 @@ impl Join {
         let subscription = Rc::new(Subscription { topics: vec![self.topic.into()], ..Subscription::default() });
         Request::JoinGroup(JoinGroupRequest {
             group: "g".into(),
+            version: JoinGroupRequest::VERSION,
+            protocol_type: Subscription::PROTOCOL_TYPE.into(),
             session_timeout: Duration::millis(self.session_ms),
             rebalance_timeout: Duration::millis(self.rebalance_ms),
             member_id: self.member.clone(),
@@ -822,9 +824,13 @@ fn tools_see_a_group_with_its_members_and_an_unknown_one_as_dead() {
     let group = &response.groups[0];
     assert_eq!((&*group.state, &*group.protocol, group.members.len()), ("Stable", "range", 2));
     assert_eq!(group.members.iter().find(|member| member.member_id == leader).unwrap().assignment.len(), 2);
-    let id = bench.request(Request::ListGroups(ListGroupsRequest {}));
+    let id = bench.request(Request::ListGroups(ListGroupsRequest::default()));
     let Some(Response::ListGroups(response)) = bench.answers.remove(&id) else { panic!("no answer") };
-    assert_eq!(response.groups, [("g".into(), "Classic".into(), "Stable".into())]);
+    let [listed] = &response.groups[..] else { panic!("{response:?}") };
+    assert_eq!(
+        (&*listed.group, &*listed.kind, &*listed.state, &*listed.protocol_type),
+        ("g", "Classic", "Stable", "consumer")
+    );
     let unknown = bench.coordinator.describe(
         &(0..)
             .map(|i| Name::from(format!("x{i}")))

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn more_members_than_partitions_all_have_one() {
-        assert_eq!(dealt(2, &[&[]; 6]), [[0], [0], [0], [1], [1], [1]]);
+        assert_eq!(dealt(2, &[&[] as &[u32]; 6]), [[0], [0], [0], [1], [1], [1]]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::super::config::Isolation;
 use super::super::error::ErrorCode;
 use super::super::ids::{BrokerId, LeaderEpoch, Name, Offset, TopicId, TopicPartition};
 use super::super::message::{
-    DescribeGroupsRequest, DescribedGroup, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest,
+    DescribeGroupsRequest, DescribedGroup, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, ListedGroup,
     MetadataRequest, MetadataResponse, OffsetFetchRequest, OffsetSpec, Request, Response,
 };
 use super::command::{ConsumerGroups, GroupView};
@@ -26,7 +26,7 @@ pub struct Talk {
     brokers: Vec<BrokerId>,
     /// How many brokers have listed their groups.
     listed: u32,
-    listings: Vec<(Name, Name, Name)>,
+    listings: Vec<ListedGroup>,
     /// Groups still to describe, the next one last.
     left: Vec<Name>,
     coordinator: Option<BrokerId>,
@@ -94,7 +94,7 @@ impl Talk {
                 Next::Ask(Whom::Anyone, Request::Metadata(request))
             }
             Stage::ListGroups => match self.brokers.get(self.listed as usize) {
-                Some(broker) => Next::Ask(Whom::Broker(*broker), Request::ListGroups(ListGroupsRequest {})),
+                Some(broker) => Next::Ask(Whom::Broker(*broker), Request::ListGroups(ListGroupsRequest::default())),
                 None => self.all_listed(paper),
             },
             Stage::FindCoordinator => match self.left.last() {
@@ -107,9 +107,9 @@ impl Talk {
             Stage::Describe => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
             }
-            Stage::OffsetFetch => {
-                self.ask_coordinator(|group| Request::OffsetFetch(OffsetFetchRequest { group, partitions: None }))
-            }
+            Stage::OffsetFetch => self.ask_coordinator(|group| {
+                Request::OffsetFetch(OffsetFetchRequest { group, member: None, partitions: None })
+            }),
             Stage::ListOffsets => match self.leaders.last().copied() {
                 Some(leader) => Next::Ask(Whom::Broker(leader), self.ends_request(leader)),
                 None => {
@@ -139,7 +139,7 @@ impl Talk {
         if matches!(self.job, ConsumerGroups::List { .. }) {
             self.stage = Stage::Print;
         } else {
-            self.left = self.listings.iter().rev().map(|(name, _, _)| name.clone()).collect();
+            self.left = self.listings.iter().rev().map(|listed| listed.group.clone()).collect();
             self.stage = Stage::FindCoordinator;
         }
         self.next(paper)

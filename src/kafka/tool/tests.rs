@@ -216,6 +216,10 @@ fn member(id: &str, partitions: &[u32]) -> DescribedMember {
     }
 }
 
+fn listed(group: &str, state: &str) -> ListedGroup {
+    ListedGroup { group: group.into(), kind: "Classic".into(), state: state.into(), protocol_type: "consumer".into() }
+}
+
 fn group_cluster(
     state: &'static str,
     members: Vec<DescribedMember>,
@@ -224,7 +228,7 @@ fn group_cluster(
         Some(match request {
             Request::Metadata(_) => metadata(),
             Request::ListGroups(_) => {
-                let groups = if broker.0 == 2 { vec![("g".into(), "Classic".into(), state.into())] } else { vec![] };
+                let groups = if broker.0 == 2 { vec![listed("g", state)] } else { vec![] };
                 Response::ListGroups(ListGroupsResponse { error: ErrorCode::None, groups })
             }
             Request::FindCoordinator(_) => {
@@ -239,6 +243,7 @@ fn group_cluster(
                         error: if known { ErrorCode::None } else { ErrorCode::GroupIdNotFound },
                         group: request.groups[0].clone(),
                         state: state.into(),
+                        protocol_type: "consumer".into(),
                         protocol: "range".into(),
                         members: members.clone(),
                     }],

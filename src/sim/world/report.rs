@@ -12,6 +12,7 @@ use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
+use crate::kafka::modern_group::ConsumerGroup;
 use crate::kafka::record::Batch;
 use crate::kafka::share::group::{ASSIGNOR, ShareGroup};
 use crate::kafka::zk_controller::ZkController;
@@ -263,10 +264,15 @@ impl World {
         let shares = shares.flat_map(|coordinator| coordinator.groups().filter_map(Group::as_share));
         let shares = shares.map(|group| (group.id().to_string(), self.share_group_report(group)));
         coordinators
-            .flat_map(|coordinator| {
-                coordinator.groups().filter_map(move |group| Some((coordinator, group.as_classic()?)))
+            .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
+            .filter_map(|(coordinator, group)| {
+                let report = match (group.as_classic(), group.as_consumer()) {
+                    (Some(classic), _) => self.group_report(coordinator, classic),
+                    (None, Some(consumer)) => self.consumer_group_report(coordinator, consumer),
+                    (None, None) => return None,
+                };
+                Some((group.id().to_string(), report))
             })
-            .map(|(coordinator, group)| (group.id().to_string(), self.group_report(coordinator, group)))
             .chain(shares)
             .collect()
     }
@@ -301,6 +307,24 @@ impl World {
         }
     }
 
+    /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
+    fn consumer_group_report(&self, coordinator: &GroupCoordinator, group: &ConsumerGroup) -> GroupReport {
+        let members = group.members().map(|member| {
+            let names = member.assigned().map(|partition| self.names.partition(partition));
+            (member.client_id().to_string(), names.collect())
+        });
+        let offsets = self.offset_reports(coordinator, group.id());
+        GroupReport {
+            kind: "consumer".into(),
+            state: group.phase().name().into(),
+            generation: group.epoch().0,
+            protocol: Some(coordinator.assignor_of(group).into()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members: members.collect(),
+            offsets,
+        }
+    }
+
     fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
         let members = group
             .members()
@@ -311,15 +335,7 @@ impl World {
                 (member.client_id().to_string(), names.collect())
             })
             .collect();
-        let offsets: BTreeMap<String, OffsetReport> = coordinator
-            .committed_offsets(group.id())
-            .map(|(partition, committed)| {
-                let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
-                let lag = (end - committed.offset).max(0);
-                let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
-                (self.names.partition(partition), report)
-            })
-            .collect();
+        let offsets = self.offset_reports(coordinator, group.id());
         GroupReport {
             kind: "classic".into(),
             state: group.phase().name().into(),
@@ -329,6 +345,16 @@ impl World {
             members,
             offsets,
         }
+    }
+
+    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
+        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
+            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+            let lag = (end - committed.offset).max(0);
+            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
+            (self.names.partition(partition), report)
+        });
+        offsets.collect()
     }
 
     fn producer_reports(&self) -> BTreeMap<String, ProducerReport> {

@@ -1,7 +1,7 @@
 //! The tables of `kafka-consumer-groups`, column by column as Kafka pads them.
 
 use super::super::super::ids::{LeaderEpoch, Name, Offset, TopicPartition};
-use super::super::super::message::DescribedMember;
+use super::super::super::message::{DescribedMember, ListedGroup};
 use super::super::Paper;
 use super::super::print::comma;
 use super::{Description, Topics};
@@ -12,16 +12,16 @@ const MISSING: &str = "-";
 const PORT: u32 = 9092;
 
 /// `--list`: names alone, or a table with what was asked for (`printGroupInfo`).
-pub fn list(listings: &[(Name, Name, Name)], states: Option<&[String]>, types: Option<&[String]>, paper: &mut Paper) {
+pub fn list(listings: &[ListedGroup], states: Option<&[String]>, types: Option<&[String]>, paper: &mut Paper) {
     let is_one_of = |wanted: Option<&[String]>, found: &str| {
         wanted.is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found)))
     };
-    let wanted = |(_, kind, state): &&(Name, Name, Name)| is_one_of(types, kind) && is_one_of(states, state);
+    let wanted = |listed: &&ListedGroup| is_one_of(types, &listed.kind) && is_one_of(states, &listed.state);
     let found: Vec<_> = listings.iter().filter(wanted).collect();
     if states.is_none() && types.is_none() {
-        return found.iter().for_each(|(name, ..)| paper.line(name));
+        return found.iter().for_each(|listed| paper.line(&listed.group));
     }
-    let width = found.iter().map(|(name, ..)| name.len()).max().unwrap_or(0).max(15) + 10;
+    let width = found.iter().map(|listed| listed.group.len()).max().unwrap_or(0).max(15) + 10;
     let mut row = |name: &str, kind: &str, state: &str| {
         let mut line = format!("{name:width$}");
         if types.is_some() {
@@ -33,7 +33,7 @@ pub fn list(listings: &[(Name, Name, Name)], states: Option<&[String]>, types: O
         paper.line(&line);
     };
     row("GROUP", "TYPE", "STATE");
-    found.iter().for_each(|(name, kind, state)| row(name, kind, state));
+    found.iter().for_each(|listed| row(&listed.group, &listed.kind, &listed.state));
 }
 
 /// Says what is special about the group's state; false where there is nothing to show
