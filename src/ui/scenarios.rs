@@ -15,6 +15,7 @@ pub const CHAPTERS: &[Chapter] = &[
             ("load-balance", include_str!("../../scenarios/load-balance.toml")),
             ("redelivery", include_str!("../../scenarios/redelivery.toml")),
             ("notifications", include_str!("../../scenarios/notifications.toml")),
+            ("share-group", include_str!("../../scenarios/share-group.toml")),
         ],
     },
     Chapter {
