@@ -361,8 +361,8 @@ impl ShareConsumer {
             partition: *partition,
             position: None,
             committed: None,
-            paused: false,
             buffered: self.buffer.iter().filter(|of| of.slice.partition == *partition).map(Buffered::count).sum(),
+            paused: false,
             high_watermark: None,
         })
     }
