@@ -16,6 +16,7 @@ mod partition_change;
 mod partitions;
 mod placement;
 mod producers;
+mod reconcile;
 mod replication;
 mod truncation;
 
@@ -96,6 +97,7 @@ const KINDS: &[Kind] = &[
     ("truncation", &[], truncation::truncation),
     ("partition_change", &[], partition_change::partition_change),
     ("producer_state", &[], producers::producer_state),
+    ("reconcile_848", &[], reconcile::reconcile_848),
     ("log_append", &[], logs::log_append),
     ("live_traces", &[], live::live_traces),
 ];

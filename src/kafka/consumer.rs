@@ -13,7 +13,7 @@
 //! What a commit of the application itself says is done just as well ([`commits`]). What the application may ask for
 //! between two polls is in [`subscription`], what it does about records that it cannot work on in [`application`].
 //!
-//! What we leave out: KIP-848 membership, unsubscribe(), notes with commits, and the filter for aborted transactions.
+//! What we leave out: unsubscribe(), notes with commits, and the filter for aborted transactions.
 
 mod application;
 mod assignment;
@@ -24,7 +24,9 @@ mod fetching;
 mod heartbeat;
 mod joining;
 mod membership;
+mod modern;
 mod offsets;
+mod share;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -44,10 +46,11 @@ use self::dead_letters::DeadLetters;
 use self::fetcher::Fetcher;
 use self::membership::{Membership, Sent};
 use self::offsets::CommittedSearch;
+use self::share::ShareConsumer;
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, GroupProtocol};
 use super::connection::{InFlight, LostConnections};
 use super::effects::{Effects, Input, Timer};
 use super::error::ErrorCode;
@@ -71,6 +74,8 @@ pub struct ConsumerSetup {
     pub client_id: Name,
     /// `group.id`. Without one the consumer reads all partitions of its topics, and commits nothing.
     pub group: Option<Name>,
+    /// The group is a share group (KIP-932).
+    pub share: bool,
     pub reads: Reads,
     pub task: Task,
     pub config: ConsumerConfig,
@@ -112,6 +117,8 @@ pub struct Consumer {
     wake: Option<Instant>,
     /// [`Timer::PollDeadline`] is set.
     poll_deadline_armed: bool,
+    /// A share consumer is this, and nothing of the above.
+    share: Option<Box<ShareConsumer>>,
 }
 
 /// How far close() has come.
@@ -171,6 +178,10 @@ enum Purpose {
     JoinGroup(Sent),
     SyncGroup(Sent),
     Heartbeat(Sent),
+    /// Of a member of the consumer protocol, in that epoch.
+    MemberHeartbeat(Generation),
+    /// The last heartbeat of one.
+    Goodbye,
     LeaveGroup,
     Commit(Committing),
     OffsetFetch,
@@ -181,7 +192,10 @@ enum Purpose {
 
 impl Consumer {
     pub fn new(setup: ConsumerSetup) -> Self {
-        let ConsumerSetup { id, name, client_id, group, reads, task, config, bootstrap, rng, dead_letters } = setup;
+        let of_share_group = setup.group.clone().filter(|_| setup.share);
+        let share = of_share_group.map(|group| Box::new(ShareConsumer::new(setup.clone(), group)));
+        let ConsumerSetup { id, name, client_id, group, share: _, reads, task, config, bootstrap, rng, dead_letters } =
+            setup;
         let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
         let topics = reads.topics();
         let mut consumer = Self {
@@ -207,6 +221,7 @@ impl Consumer {
             fatal: None,
             wake: None,
             poll_deadline_armed: false,
+            share,
             config,
         };
         consumer.want_metadata();
@@ -214,6 +229,9 @@ impl Consumer {
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if let Some(share) = &mut self.share {
+            return share.step(now, input, out);
+        }
         if self.closing == Closing::Closed && !matches!(input, Input::Start) {
             return;
         }
@@ -244,11 +262,13 @@ impl Consumer {
 
     /// Changes the settings, from now on.
     pub fn set_config(&mut self, config: ConsumerConfig) {
+        self.share.iter_mut().for_each(|share| share.set_config(config.clone()));
         self.config = config;
     }
 
     /// Changes what the application does with records, from the next one on.
     pub fn set_task(&mut self, task: Task) {
+        self.share.iter_mut().for_each(|share| share.set_work(task.work));
         self.application.set_task(task);
     }
 
@@ -277,14 +297,19 @@ impl Consumer {
         &self.config
     }
 
-    /// Empty until the coordinator has given it one.
+    /// Whether it is a member of a share group.
+    pub fn is_share(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Empty until the coordinator has given it one; a share consumer makes its own.
     pub fn member_id(&self) -> &Name {
-        self.membership.member_id()
+        self.share.as_ref().map_or_else(|| self.membership.member_id(), |share| share.member_id())
     }
 
     /// `None` while it is no member.
     pub fn generation(&self) -> Option<Generation> {
-        self.membership.generation()
+        self.share.as_ref().map_or_else(|| self.membership.generation(), |share| share.epoch())
     }
 
     /// Whether it worked out the group's assignment.
@@ -293,42 +318,47 @@ impl Consumer {
     }
 
     pub fn coordinator(&self) -> Option<BrokerId> {
-        self.membership.coordinator()
+        self.share.as_ref().map_or_else(|| self.membership.coordinator(), |share| share.coordinator())
     }
 
     /// The partitions it reads, in order.
     pub fn assigned(&self) -> impl Iterator<Item = AssignedPartition> {
-        self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
+        let shared = self.share.iter().flat_map(|share| share.assigned());
+        let owned = self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
             partition,
             position: state.position,
             committed: state.committed,
             buffered: self.fetcher.buffered(partition),
             paused: state.is_paused(),
             high_watermark: state.high_watermark,
-        })
+        });
+        shared.chain(owned)
     }
 
     /// What the application works on now. This decodes the record's batch.
     pub fn working(&self) -> Option<Working> {
-        self.application.working()
+        self.share.as_ref().map_or_else(|| self.application.working(), |share| share.working())
     }
 
     /// Records that poll() has returned.
     pub fn polled(&self) -> u64 {
-        self.application.polled_count()
+        self.share.as_ref().map_or_else(|| self.application.polled_count(), |share| share.polled())
     }
 
     /// Records that the application is done with.
     pub fn processed(&self) -> u64 {
-        self.application.processed_count()
+        self.share.as_ref().map_or_else(|| self.application.processed_count(), |share| share.processed())
     }
 
     /// The error that ended it, if one did.
     pub fn fatal(&self) -> Option<ErrorCode> {
-        self.fatal
+        self.share.as_ref().map_or(self.fatal, |share| share.fatal())
     }
 
     pub fn phase(&self) -> Phase {
+        if let Some(share) = &self.share {
+            return share.phase();
+        }
         match (self.closing, self.membership.state()) {
             (Closing::Closed, _) => Phase::Closed,
             _ if self.application.is_busy() => Phase::Working,
@@ -349,6 +379,7 @@ impl Consumer {
             name: self.name.clone(),
             client_id: self.client_id.clone(),
             group: self.group.clone(),
+            share: false,
             reads: self.reads.clone(),
             task: self.application.task().clone(),
             config: self.config.clone(),
@@ -380,6 +411,9 @@ impl Consumer {
             self.commits.note_polled();
             let next = self.application.begin(now, self.group.as_ref(), out);
             self.follow(now, next, out);
+        }
+        if self.membership.protocol == GroupProtocol::Consumer && self.is_member() {
+            self.keep_in_touch(now, out);
         }
         if self.closing != Closing::Closed
             && let Some((to, request)) = self.view.next_request(now, out)
@@ -445,6 +479,10 @@ impl Consumer {
                 self.on_heartbeat(now, &sent, response.error, out);
             }
             (Purpose::LeaveGroup, Response::LeaveGroup(_)) => self.left(out),
+            (Purpose::MemberHeartbeat(epoch), Response::ConsumerGroupHeartbeat(response)) => {
+                self.on_member_heartbeat(now, epoch, response, out);
+            }
+            (Purpose::Goodbye, Response::ConsumerGroupHeartbeat(_)) => self.left(out),
             (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
                 self.on_commit(now, commit, &response, out);
             }
@@ -510,7 +548,8 @@ impl Consumer {
             Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
             Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
             Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
-            Purpose::LeaveGroup => self.left(out),
+            Purpose::MemberHeartbeat(_) => self.member_heartbeat_failed(now, out),
+            Purpose::LeaveGroup | Purpose::Goodbye => self.left(out),
             Purpose::Commit(commit) => self.commit_failed(now, commit.why, ErrorCode::NetworkException, out),
             Purpose::OffsetFetch => self.offset_fetch_failed(now, out),
             Purpose::ListOffsets(partitions) => {

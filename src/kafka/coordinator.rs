@@ -19,8 +19,10 @@
 
 mod admin;
 mod group;
+mod modern;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -29,19 +31,26 @@ use std::collections::BTreeMap;
 pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase};
 use super::group::{ReplyTo, join_error, sync_error};
 use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicPartition};
+use super::message::consumer_group::{
+    ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
+};
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
     DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
     ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
+use super::modern_group::{self, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -73,7 +82,14 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), next_write: 0 },
+            host: Host {
+                config,
+                rng,
+                topics: BTreeMap::new(),
+                image: MetadataImage::default(),
+                next_write: 0,
+                share_asks: Vec::new(),
+            },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
@@ -93,6 +109,11 @@ impl GroupCoordinator {
     /// A group, if it is kept here.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.shards.get(&self.partition_of(name))?.group(name)
+    }
+
+    /// The assignor that a group of the consumer protocol would use now, by its name.
+    pub fn assignor_of(&self, group: &ConsumerGroup) -> &'static str {
+        group.assignor(&self.host.config).name()
     }
 
     /// What a group has committed, if it is kept here.
@@ -157,6 +178,8 @@ impl GroupCoordinator {
         };
         let topics: BTreeMap<TopicId, (Name, u32)> = image.topics.iter().map(known).collect();
         let before = std::mem::replace(&mut self.host.topics, topics);
+        self.host.image = image.clone();
+        self.shards.values_mut().for_each(Shard::topics_may_have_changed);
         let deleted: Vec<TopicId> = before.into_keys().filter(|topic| !self.host.topics.contains_key(topic)).collect();
         if deleted.is_empty() {
             return Vec::new();
@@ -191,6 +214,19 @@ impl GroupCoordinator {
             Request::OffsetCommit(request) => &request.group,
             Request::OffsetFetch(request) => &request.group,
             Request::OffsetDelete(request) => &request.group,
+            Request::ConsumerGroupHeartbeat(request) => &request.group,
+            Request::ConsumerGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_consumer_group(group)).collect();
+                let response = ConsumerGroupDescribeResponse { groups };
+                reply.respond(Response::ConsumerGroupDescribe(response), out);
+                return Vec::new();
+            }
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
@@ -222,6 +258,13 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.on_timer(timer, group, turn))
             }
+            Timer::ConsumerGroupSession { group, .. }
+            | Timer::ConsumerGroupRevocation { group, .. }
+            | Timer::ConsumerGroupRegexes { group } => {
+                let partition = self.partition_of(group);
+                self.on_shard(now, partition, out, |shard, turn| shard.consumer_timer(timer, group, turn))
+            }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -292,6 +335,14 @@ impl GroupCoordinator {
         }
     }
 
+    fn describe_consumer_group(&self, name: &Name) -> DescribedConsumerGroup {
+        match (self.availability(self.partition_of(name)), self.group(name).and_then(Group::as_consumer)) {
+            (Some(error), _) => modern::unknown(name, error),
+            (None, Some(group)) => group.describe(&self.host.config, &self.host.image),
+            (None, None) => modern::unknown(name, ErrorCode::GroupIdNotFound),
+        }
+    }
+
     fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         if self.shards.values().any(Shard::is_loading) {
             return ListGroupsResponse { error: ErrorCode::CoordinatorLoadInProgress, groups: Vec::new() };
@@ -350,6 +401,10 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::Heartbeat(heartbeat) => heartbeat.group.is_empty(),
         Request::LeaveGroup(leave) => leave.group.is_empty(),
         Request::OffsetDelete(delete) => delete.group.is_empty(),
+        Request::ConsumerGroupHeartbeat(heartbeat) => {
+            return modern_group::check(heartbeat, &config.group_consumer_assignors).err();
+        }
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -367,6 +422,10 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         }
         Request::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
         Request::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Request::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

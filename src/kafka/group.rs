@@ -43,7 +43,7 @@ use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase, LeaveReason};
 use super::group_log::{GroupMetadataValue, GroupRecord, MemberMetadata};
-use super::ids::{Generation, Name, Node};
+use super::ids::{Generation, Name, Node, TopicPartition};
 use super::message::{
     Assignment, DeleteGroupsResponse, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response,
     Subscription, SyncGroupResponse,
@@ -157,8 +157,28 @@ pub enum Then {
     Replace { group: Name, replaced: Box<Replaced> },
     /// An administrator deletes groups.
     DeleteGroups { groups: Vec<Name>, reply: ReplyTo, response: DeleteGroupsResponse },
+    /// A share group begins to read partitions: the share coordinator is told of them, and then the member answered.
+    InitializeShare {
+        group: Name,
+        epoch: Generation,
+        partitions: Vec<TopicPartition>,
+        reply: ReplyTo,
+        response: Response,
+    },
     /// A group without members and offsets goes.
     Delete(Name),
+    /// A group of the consumer protocol changes as soon as this is on the log.
+    Consumer(Box<ConsumerWrite>),
+}
+
+/// What a group of the consumer protocol has decided.
+#[derive(Clone, Debug)]
+pub struct ConsumerWrite {
+    pub group: Name,
+    /// Told once it is on the log.
+    pub facts: Vec<Fact>,
+    /// Leaves once it is committed.
+    pub reply: Option<(ReplyTo, Response)>,
 }
 
 /// A static member that came back while its group was Stable, and what it was before.
@@ -229,6 +249,11 @@ impl ClassicGroup {
 
     pub fn phase(&self) -> GroupPhase {
         self.phase
+    }
+
+    /// Whether nobody is a member, or about to become one.
+    pub fn is_vacant(&self) -> bool {
+        self.phase == GroupPhase::Empty && self.pending_joins.is_empty()
     }
 
     pub fn generation(&self) -> Generation {

@@ -16,10 +16,16 @@ use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
+pub mod consumer_group;
 pub mod ensemble;
 mod group_admin;
 pub mod push;
+pub mod share;
 
+use consumer_group::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+};
 use ensemble::{
     NoAnswer, ZabAck, ZabCommit, ZabFollow, ZabPingRequest, ZabPingResponse, ZabVote, ZkConnectRequest,
     ZkConnectResponse, ZkPingRequest, ZkPingResponse, ZkRequest, ZkResponse, ZkTxn, ZkWatchEvent, ZkWrite,
@@ -28,6 +34,14 @@ pub use group_admin::{DeleteGroupsRequest, DeleteGroupsResponse, OffsetDeleteReq
 use push::{
     ControlledShutdownRequest, ControlledShutdownResponse, LeaderAndIsrRequest, LeaderAndIsrResponse,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
+};
+use share::{
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, InitializeShareGroupStateRequest,
+    InitializeShareGroupStateResponse, ReadShareGroupStateRequest, ReadShareGroupStateResponse,
+    ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse, ShareAcknowledgeRequest,
+    ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse, ShareGroupDescribeRequest,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, WriteShareGroupStateRequest,
+    WriteShareGroupStateResponse,
 };
 
 /// One message: a request, or the response that answers the request of the same correlation id.
@@ -132,6 +146,9 @@ apis! {
     SyncGroup(SyncGroupRequest, SyncGroupResponse) = 14;
     DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
+    /// Consumer protocol (KIP-848): a member joins, reports, learns its assignment, and leaves.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse) = 68;
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse) = 69;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
     /// An idempotent producer asks any broker for an id.
@@ -168,6 +185,18 @@ apis! {
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
     /// A broker asks the controller for a block of producer ids.
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
+    /// Share groups (KIP-932): a member and its coordinator.
+    ShareGroupHeartbeat(ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse) = 76;
+    ShareGroupDescribe(ShareGroupDescribeRequest, ShareGroupDescribeResponse) = 77;
+    /// A member acquires records at a partition's leader, and acknowledges others.
+    ShareFetch(ShareFetchRequest, ShareFetchResponse) = 78;
+    ShareAcknowledge(ShareAcknowledgeRequest, ShareAcknowledgeResponse) = 79;
+    /// The share coordinator keeps what partition leaders know of share groups.
+    InitializeShareGroupState(InitializeShareGroupStateRequest, InitializeShareGroupStateResponse) = 83;
+    ReadShareGroupState(ReadShareGroupStateRequest, ReadShareGroupStateResponse) = 84;
+    WriteShareGroupState(WriteShareGroupStateRequest, WriteShareGroupStateResponse) = 85;
+    ReadShareGroupStateSummary(ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse) = 87;
+    DescribeShareGroupOffsets(DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse) = 90;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -521,6 +550,8 @@ pub struct OffsetCommitResponse {
 #[derive(Clone, Debug)]
 pub struct OffsetFetchRequest {
     pub group: Name,
+    /// Member id and epoch of a member of the consumer protocol (KIP-848).
+    pub member: Option<(Name, Generation)>,
     /// `None` asks for every partition the group has committed.
     pub partitions: Option<Vec<TopicPartition>>,
 }
@@ -1041,6 +1072,8 @@ impl Message {
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
                 Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
+                Request::ShareFetch(fetch) => entries(fetch.partitions.len()),
+                Request::ShareAcknowledge(acknowledge) => entries(acknowledge.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
                 }
@@ -1055,6 +1088,11 @@ impl Message {
             },
             Self::Response { response, .. } => match response {
                 Response::Fetch(fetch) => fetch
+                    .partitions
+                    .iter()
+                    .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())
+                    .sum(),
+                Response::ShareFetch(fetch) => fetch
                     .partitions
                     .iter()
                     .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())

@@ -27,8 +27,8 @@ use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::fact::Fact;
 use super::ids::{BrokerId, LeaderEpoch, Name, Node, TopicId, TopicPartition};
-use super::message::ensemble::{Watch, WatchKind, ZkReply, ZkResult, ZnodeData};
 use super::message::Request;
+use super::message::ensemble::{Watch, WatchKind, ZkReply, ZkResult, ZnodeData};
 use super::metadata::{ConfigResource, MetadataImage, PartitionRegistration};
 use super::zk_client::ZkClient;
 use super::zookeeper::paths;
@@ -340,9 +340,7 @@ impl ZkController {
     /// This broker knows more of the cluster now: who asked it for topics while it was the controller is answered when
     /// they are there, whoever is the controller (`DelayedCreatePartitions`, `DelayedDeleteTopics`).
     pub fn on_metadata(&mut self, image: &MetadataImage, out: &mut Effects) {
-        if !self.loaded && !self.waiting.is_empty() {
-            self.answer_waiting_by(image, out);
-        }
+        self.answer_waiting_by(image, out);
     }
 
     /// A client is gone: nobody waits for its answer.

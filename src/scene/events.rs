@@ -442,9 +442,7 @@ fn group_state(group: &str, to: GroupPhase, generation: i32) -> Option<Told> {
     use Tone::{Good, Plain, Warn};
     use Weight::{Listed, Marked};
     Some(match to {
-        GroupPhase::PreparingRebalance => {
-            (Warn, Marked, REBALANCE, format!("{group} rebalances: members join anew."))
-        }
+        GroupPhase::PreparingRebalance => (Warn, Marked, REBALANCE, format!("{group} rebalances: members join anew.")),
         GroupPhase::CompletingRebalance => {
             (Plain, Weight::Minor, "", format!("{group}: everybody has joined, the leader assigns."))
         }

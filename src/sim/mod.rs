@@ -8,6 +8,8 @@ pub mod command;
 
 pub mod report;
 
+pub mod sharing;
+
 pub mod scenario;
 
 pub mod queue;

@@ -73,6 +73,8 @@ pub struct ConsumerSpec {
     /// Without the prefix: `c1` is `consumer-c1`.
     pub name: String,
     pub group: Option<String>,
+    /// The group is a share group.
+    pub share: bool,
     /// Empty where it reads by a pattern or has its partitions assigned.
     pub topics: Vec<String>,
     /// `topics-pattern`: it subscribes to all topics whose whole name matches.
@@ -190,6 +192,18 @@ pub fn check_assignment(
         }
     }
     Ok(())
+}
+
+/// What [`consumer_type`] takes, for error messages.
+pub const CONSUMER_TYPES: &str = "`consumer` or `share`";
+
+/// Whether a consumer's `type` makes it a member of a share group.
+pub fn consumer_type(text: &str) -> Option<bool> {
+    match text {
+        "consumer" => Some(false),
+        "share" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_given(overrides: &[(String, String)], key: &str) -> bool {

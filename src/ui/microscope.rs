@@ -98,7 +98,8 @@ fn Sheet(page: Page) -> impl IntoView {
             let rebalance = track.rebalance(subject.number)?;
             let last = track.rebalances().next_back().map(|last| last.number);
             let fresh = engine.chronicle().known().since(rebalance.ended).as_micros() < 6_000_000;
-            let at = if rebalance.closed.is_none() || fresh { engine.chronicle().known().as_micros() / 50_000 } else { 0 };
+            let at =
+                if rebalance.closed.is_none() || fresh { engine.chronicle().known().as_micros() / 50_000 } else { 0 };
             Some((subject.clone(), rebalance.ended, rebalance.score, at, last))
         })
     });
@@ -121,7 +122,9 @@ fn Sheet(page: Page) -> impl IntoView {
         }
         subject
     });
-    let read = move |of: &dyn Fn(&Slide) -> String| shown.with(|shown| shown.as_ref().map(|shown| of(&shown.0)).unwrap_or_default());
+    let read = move |of: &dyn Fn(&Slide) -> String| {
+        shown.with(|shown| shown.as_ref().map(|shown| of(&shown.0)).unwrap_or_default())
+    };
     let title = move || read(&|slide| format!("Rebalance {} of {}", slide.subject.number, slide.subject.group));
     let step = move |by: i64| {
         page.subject.update(|subject| {
@@ -296,7 +299,9 @@ pub fn SheetCanvas(
     let across = move |x: f64| with_painter(&|painter| Some(painter.across(x))).unwrap_or(0.5);
     let height = move || place.get_untracked().map_or(1.0, |place| f64::from(place.client_height()));
     let lowest = move || with_painter(&|painter| Some(painter.plan().whole)).unwrap_or(0.0) - height();
-    let under = move |point: Point| painter.with_value(|painter| painter.borrow().as_ref().and_then(|painter| painter.spot_at(point)));
+    let under = move |point: Point| {
+        painter.with_value(|painter| painter.borrow().as_ref().and_then(|painter| painter.spot_at(point)))
+    };
     let pressed = RwSignal::new(None::<(Point, Lens, bool)>);
     let go_to = move |x: f64, found: Option<Spot>| {
         let moment = shown.with_untracked(|shown| {
@@ -421,7 +426,12 @@ pub fn SheetCanvas(
 fn walk(shown: Option<&Shown>, spot: RwSignal<Option<Spot>>, lens: RwSignal<Lens>, by: i64) {
     let Some(shown) = shown else { return };
     let (slide, axis) = (&shown.0, &shown.1);
-    let arrows = slide.arrows.iter().enumerate().filter(|(_, arrow)| arrow.sort != Sort::Pulse).map(|(place, _)| Spot::Arrow(place));
+    let arrows = slide
+        .arrows
+        .iter()
+        .enumerate()
+        .filter(|(_, arrow)| arrow.sort != Sort::Pulse)
+        .map(|(place, _)| Spot::Arrow(place));
     let marks = (0..slide.marks.len()).map(Spot::Mark);
     let brackets = (0..slide.brackets.len()).map(Spot::Bracket);
     let mut all: Vec<Spot> = arrows.chain(marks).chain(brackets).collect();
@@ -484,7 +494,10 @@ fn tables(slide: &Slide) -> impl IntoView + use<> {
     let row = |cells: [String; 5]| view! { <tr>{cells.map(|cell| view! { <td>{cell}</td> })}</tr> };
     let unread: Vec<_> = slide.unread_lines().take(LINES).map(row).collect();
     let messages: Vec<_> = slide.message_lines().take(LINES).map(row).collect();
-    let deadlines: Vec<_> = (0..slide.brackets.len()).take(LINES).map(|place| view! { <li>{slide.sentence(Spot::Bracket(place))}</li> }).collect();
+    let deadlines: Vec<_> = (0..slide.brackets.len())
+        .take(LINES)
+        .map(|place| view! { <li>{slide.sentence(Spot::Bracket(place))}</li> })
+        .collect();
     let happened: Vec<_> = (0..slide.marks.len())
         .take(LINES)
         .map(|place| {

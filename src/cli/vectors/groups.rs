@@ -315,6 +315,10 @@ fn state_of(group: &Group) -> String {
             let members = group.members().count();
             format!("classic|{}|{}|{members}", group.phase().name(), group.generation())
         }
+        Group::Share(group) => format!("share|{}|{}", group.phase().name(), group.members().count()),
+        Group::Consumer(group) => {
+            format!("consumer|{}|{}|{}", group.phase().name(), group.epoch(), group.assignment_epoch())
+        }
     }
 }
 

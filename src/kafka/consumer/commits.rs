@@ -8,6 +8,7 @@
 use super::fetcher::Partition;
 use super::membership::{MemberState, Sent};
 use super::{Consumer, Purpose};
+use crate::kafka::config::GroupProtocol;
 use crate::kafka::effects::Effects;
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
@@ -247,8 +248,9 @@ impl Consumer {
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator | ErrorCode::RequestTimedOut => {
                 self.membership.forget_coordinator();
             }
-            // Who is no member has no generation that could be wrong.
-            _ if self.is_manual() => {}
+            // Who is no member has no generation that could be wrong; the consumer protocol's heartbeats find out for
+            // themselves.
+            _ if self.is_manual() || self.membership.protocol == GroupProtocol::Consumer => {}
             ErrorCode::FencedInstanceId if current => self.fatal = Some(error),
             ErrorCode::RebalanceInProgress => self.membership.request_rejoin(),
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration
@@ -267,7 +269,10 @@ impl Consumer {
         if let Some(group) = self.group.clone() {
             out.note(Fact::CommitFailed { group, error });
         }
-        if !error.is_retriable() || why == CommitFor::Async {
+        // A member of the consumer protocol may have come to another epoch meanwhile, and commits under that one.
+        let outdated = error == ErrorCode::StaleMemberEpoch && why != CommitFor::Interval;
+        let outdated = outdated && self.membership.state() == MemberState::Stable;
+        if !(error.is_retriable() || outdated) || why == CommitFor::Async {
             return self.commit_over(why, false);
         }
         let pause = self.backoff().pause(self.commits.failures, &mut self.rng);
@@ -283,6 +288,9 @@ impl Consumer {
     fn commit_over(&mut self, why: CommitFor, retry: bool) {
         match why {
             CommitFor::Interval | CommitFor::Async => {}
+            CommitFor::Revocation if self.membership.protocol == GroupProtocol::Consumer => {
+                self.membership.modern.last_commit_over(retry);
+            }
             CommitFor::Revocation => self.membership.joining.last_commit_over(retry),
             CommitFor::Close => self.close_committed(retry),
             CommitFor::Sync if retry => self.commits.waiting = self.commits.waiting.map(|(until, _)| (until, false)),

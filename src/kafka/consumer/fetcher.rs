@@ -209,6 +209,12 @@ impl Fetcher {
         }
     }
 
+    /// The same for those that are about to go.
+    pub(super) fn stop_some_for_revocation(&mut self, goes: impl Fn(TopicPartition) -> bool) {
+        let going = self.partitions.iter_mut().filter(|(at, _)| goes(**at));
+        going.for_each(|(_, partition)| partition.revoking = true);
+    }
+
     /// A partition that has another leader is read from it; whether the position is still right there must be asked where
     /// the epoch of the last record is known (`SubscriptionState.maybeValidatePosition`).
     pub(super) fn notice_leaders(&mut self, view: &ClusterView) {

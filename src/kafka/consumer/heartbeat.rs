@@ -2,6 +2,7 @@
 
 use super::membership::{MemberState, Sent};
 use super::{Closing, Consumer, Purpose};
+use crate::kafka::config::GroupProtocol;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, LeaveReason};
@@ -28,6 +29,10 @@ impl Heartbeat {
 impl Consumer {
     /// [`Timer::GroupHeartbeat`] came: the background thread's turn (`HeartbeatThread`).
     pub(super) fn heartbeat(&mut self, now: Instant, out: &mut Effects) {
+        if self.membership.protocol == GroupProtocol::Consumer {
+            // It looks after its heartbeats after every input.
+            return;
+        }
         let joined = matches!(self.membership.state(), MemberState::CompletingRebalance | MemberState::Stable);
         let Some(group) = self.group.clone().filter(|_| joined && self.closing != Closing::Leaving) else { return };
         if now.since(self.membership.heartbeat.heard) >= self.config.session_timeout {
@@ -93,6 +98,12 @@ impl Consumer {
     pub(super) fn poll_timed_out(&mut self, now: Instant, out: &mut Effects) {
         self.poll_deadline_armed = false;
         let stands_still = self.application.is_busy() || self.commits.blocks();
+        if self.membership.protocol == GroupProtocol::Consumer {
+            if stands_still {
+                self.modern_poll_timed_out(now, out);
+            }
+            return;
+        }
         if stands_still && self.membership.state() != MemberState::Unjoined {
             self.send_leave(now, LeaveReason::PollTimeout, out);
             self.membership.reset(ErrorCode::UnknownMemberId);
@@ -108,7 +119,11 @@ impl Consumer {
         }
         self.give_up_partitions(out);
         self.closing = Closing::Leaving;
-        if !self.send_leave(now, reason, out) {
+        let sent = match self.membership.protocol {
+            GroupProtocol::Classic => self.send_leave(now, reason, out),
+            GroupProtocol::Consumer => self.modern_leave(now, reason, out),
+        };
+        if !sent {
             self.left(out);
         }
     }

@@ -7,6 +7,7 @@
 
 use super::heartbeat::Heartbeat;
 use super::joining::Joining;
+use super::modern::Modern;
 use super::{Consumer, Purpose};
 use crate::kafka::config::{ConsumerConfig, GroupProtocol};
 use crate::kafka::effects::Effects;
@@ -29,7 +30,7 @@ pub enum MemberState {
 #[derive(Clone, Debug)]
 pub(super) struct Membership {
     /// `group.protocol` of when the process started.
-    protocol: GroupProtocol,
+    pub(super) protocol: GroupProtocol,
     coordinator: Option<BrokerId>,
     search: Search,
     pub(super) state: MemberState,
@@ -40,6 +41,8 @@ pub(super) struct Membership {
     pub(super) heartbeat: Heartbeat,
     /// The classic protocol's part.
     pub(super) joining: Joining,
+    /// The consumer protocol's part.
+    pub(super) modern: Modern,
 }
 
 /// The search for the coordinator.
@@ -71,6 +74,7 @@ impl Membership {
             lost: ErrorCode::UnknownMemberId,
             heartbeat: Heartbeat::heard(Instant::ZERO),
             joining: Joining::new(config),
+            modern: Modern::new(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Consumer {
     pub(super) fn keep_membership(&mut self, now: Instant, out: &mut Effects) -> bool {
         match self.membership.protocol {
             GroupProtocol::Classic => self.keep_joined(now, out),
+            GroupProtocol::Consumer => self.keep_reconciled(now, out),
         }
     }
 
@@ -146,6 +151,8 @@ impl Consumer {
     pub(super) fn metadata_updated(&mut self, now: Instant, out: &mut Effects) {
         match self.membership.protocol {
             GroupProtocol::Classic => self.lead_or_follow(now, out),
+            // poll() looks again.
+            GroupProtocol::Consumer => {}
         }
     }
 

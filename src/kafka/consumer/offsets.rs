@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::fetcher::State;
 use super::{Consumer, Purpose};
-use crate::kafka::config::OffsetReset;
+use crate::kafka::config::{GroupProtocol, OffsetReset};
 use crate::kafka::effects::Effects;
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, ResetReason};
-use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, Generation, LeaderEpoch, Name, Node, TopicPartition};
 use crate::kafka::message::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, Request,
 };
@@ -88,8 +88,15 @@ impl Consumer {
             return self.wake_at(now, at, out);
         }
         self.committed_search.asking = true;
-        let request = OffsetFetchRequest { group, partitions: Some(partitions) };
+        let request = OffsetFetchRequest { group, member: self.member_and_epoch(), partitions: Some(partitions) };
         self.send(now, Node::Broker(coordinator), Request::OffsetFetch(request), Purpose::OffsetFetch, out);
+    }
+
+    /// Who a member of the consumer protocol is: then the coordinator checks it.
+    fn member_and_epoch(&self) -> Option<(Name, Generation)> {
+        let is_modern = self.membership.protocol == GroupProtocol::Consumer;
+        let epoch = self.membership.generation().filter(|_| is_modern)?;
+        Some((self.membership.member_id().clone(), epoch))
     }
 
     /// `OffsetFetchResponseHandler`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Append;
 use super::group::Group;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -12,12 +13,15 @@ use crate::kafka::fact::Fact;
 use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, sync_error};
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
+use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatResponse;
 use crate::kafka::message::{
     DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
     OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -28,7 +32,10 @@ pub(super) struct Host {
     pub(super) rng: Rng,
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
+    pub(super) image: MetadataImage,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -50,7 +57,9 @@ impl ShardTurn<'_> {
 pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
-    groups: BTreeMap<Name, Group>,
+    pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -76,6 +85,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -98,9 +108,10 @@ impl Shard {
                 GroupRecord::Group { group, value: Some(value) } => {
                     shard.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(group, value)));
                 }
-                GroupRecord::Group { group, value: None } => {
-                    shard.groups.remove(&group);
+                record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
+                    shard.replay_group(&record, &mut Effects::default());
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -117,6 +128,7 @@ impl Shard {
         for group in shard.groups.values_mut() {
             group.loaded(&mut turn.group());
         }
+        shard.consumer_groups_loaded(&mut turn);
         shard
     }
 
@@ -194,8 +206,10 @@ impl Shard {
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
             Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
+            Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
             }
@@ -233,11 +247,14 @@ impl Shard {
             None => Some(ErrorCode::GroupIdNotFound),
             Some(group) => group.validate_commit(request, &mut turn.group()).err(),
         };
+        let right = self.groups.get(name).and_then(Group::as_consumer);
+        let right = right.and_then(|group| group.check_commit(&request.member_id, request.generation).ok());
         let mut records = Vec::new();
         let mut partitions = Vec::new();
         for (partition, offset, leader_epoch) in &request.partitions {
             let topic = turn.host.topics.get(&partition.topic).filter(|(_, count)| partition.partition < *count);
             let error = refused.or_else(|| topic.is_none().then_some(ErrorCode::UnknownTopicOrPartition));
+            let error = error.or_else(|| right.as_ref().and_then(|right| right.refuses(*partition)));
             partitions.push((*partition, error.unwrap_or(ErrorCode::None)));
             if let (None, Some((topic, _))) = (error, topic) {
                 let value = OffsetCommitValue {
@@ -259,6 +276,11 @@ impl Shard {
 
     /// Handles OffsetFetch (`OffsetMetadataManager.fetchOffsets`): -1 where nothing is committed.
     fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+        if let Some(group) = self.groups.get(&request.group).and_then(Group::as_consumer)
+            && let Err(error) = group.check_fetch(request.member.as_ref())
+        {
+            return OffsetFetchResponse { error, partitions: Vec::new() };
+        }
         let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
         let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
         let found = |partition| match known(partition) {
@@ -288,7 +310,8 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
@@ -343,7 +366,15 @@ impl Shard {
     ) {
         let Some(at) = self.writes.iter().position(|pending| pending.id == id) else { return };
         match result {
-            Ok(end) => self.writes[at].end = Some(end),
+            Ok(end) => {
+                let pending = &mut self.writes[at];
+                pending.end = Some(end);
+                if let Then::Consumer(write) = &mut pending.write.then {
+                    let facts = std::mem::take(&mut write.facts);
+                    let records = pending.write.records.clone();
+                    self.appended_changes(&records, facts, out);
+                }
+            }
             Err(error) => {
                 if let Some(pending) = self.writes.remove(at) {
                     self.finish(now, pending.write, Err(answer_for(error)), host, out);
@@ -424,6 +455,12 @@ impl Shard {
                     group.replaced(&replaced, result, &mut turn.group());
                 }
             }
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
+            }
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
             (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
             (Then::DeleteGroups { groups, reply, response }, result) => {
                 groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
@@ -433,6 +470,15 @@ impl Shard {
                     Err(error) => failed(response, error),
                 };
                 reply.respond(response, turn.out);
+            }
+            (Then::Consumer(write), result) => {
+                if let Some((reply, response)) = write.reply {
+                    let response = match result {
+                        Ok(()) => response,
+                        Err(error) => failed(response, error),
+                    };
+                    reply.respond(response, turn.out);
+                }
             }
         }
     }
@@ -453,6 +499,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -490,7 +539,11 @@ fn answer_for(error: ErrorCode) -> ErrorCode {
 fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
+        Response::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

@@ -226,7 +226,7 @@ impl Bench {
     }
 
     fn fetch_offset(&mut self) -> Offset {
-        let request = OffsetFetchRequest { group: "g".into(), partitions: Some(vec![T0]) };
+        let request = OffsetFetchRequest { group: "g".into(), member: None, partitions: Some(vec![T0]) };
         let id = self.request(Request::OffsetFetch(request));
         match self.answers.remove(&id) {
             Some(Response::OffsetFetch(response)) => response.partitions[0].1,

@@ -4,6 +4,7 @@ use super::super::config::Compression;
 use super::super::effects::Effect;
 use super::super::error::ErrorCode;
 use super::super::ids::{LeaderEpoch, Name, TopicId, TopicPartition};
+use super::super::message::consumer_group::{ConsumerGroupDescribeResponse, DescribedConsumerGroup};
 use super::super::message::*;
 use super::super::record::BatchBuilder;
 use super::print::uuid;
@@ -227,13 +228,20 @@ fn group_cluster(
     move |broker, request| {
         Some(match request {
             Request::Metadata(_) => metadata(),
-            Request::ListGroups(_) => {
-                let groups = if broker.0 == 2 { vec![listed("g", state)] } else { vec![] };
+            Request::ListGroups(request) => {
+                assert!(request.types.contains(&"Classic".into()));
+                let is_wanted = broker.0 == 2 && (request.states.is_empty() || request.states.contains(&state.into()));
+                let groups = if is_wanted { vec![listed("g", state)] } else { vec![] };
                 Response::ListGroups(ListGroupsResponse { error: ErrorCode::None, groups })
             }
             Request::FindCoordinator(_) => {
                 let coordinator = Some(BrokerId(2));
                 Response::FindCoordinator(FindCoordinatorResponse { error: ErrorCode::None, coordinator })
+            }
+            Request::ConsumerGroupDescribe(request) => {
+                let unknown = |group: &Name| DescribedConsumerGroup::unknown(group.clone(), ErrorCode::GroupIdNotFound);
+                let groups = request.groups.iter().map(unknown).collect();
+                Response::ConsumerGroupDescribe(ConsumerGroupDescribeResponse { groups })
             }
             Request::DescribeGroups(request) => {
                 assert_eq!(broker.0, 2, "only the coordinator knows");

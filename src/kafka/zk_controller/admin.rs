@@ -3,7 +3,7 @@
 //! A wish is checked by the rules of [`controller::topics`](crate::kafka::controller::topics) and
 //! [`controller::configs`](crate::kafka::controller::configs), which have not changed since, and written into znodes.
 //! Nothing else happens then: a watch tells the controller that there is a topic without state, and it takes care of it.
-//! Whoever asked is answered when that is done.
+//! Whoever asked is answered when that is done, or when this broker hears of it like every other one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

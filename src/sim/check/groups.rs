@@ -42,6 +42,10 @@ impl GroupChecks {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        // A share group gives a partition to as many as like.
+        if is_share_group(group, world) {
+            return;
+        }
         for partition in partitions {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
             // A coordinator whose log is gone counts generations from the beginning.
@@ -182,6 +186,11 @@ impl GroupChecks {
             verdict.report("CommittedOffsetsSurvive", stamped, what);
         }
     }
+}
+
+fn is_share_group(group: &Name, world: &impl Witness) -> bool {
+    let coordinators = world.broker_ids().into_iter().filter_map(|id| world.coordinator(id));
+    coordinators.filter_map(|coordinator| coordinator.group(group)).any(|group| group.as_share().is_some())
 }
 
 /// The partition of `__consumer_offsets` that a broker keeps a group in, if it leads it.

@@ -313,6 +313,7 @@ fn template(field: &Field) -> Result<Template, ScenarioError> {
 fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioError> {
     let known = &[
         "name",
+        "type",
         "group",
         "topics",
         "topics-pattern",
@@ -332,6 +333,7 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
             read_settings(table.get("config"), "consumer", ConsumerConfig::SETTINGS, spec::consumer_config)?;
         let mut spec = ConsumerSpec {
             name: client_name(table)?,
+            share: share_group(&table, group.is_some())?,
             group: group.transpose()?,
             work: or(table.get("work"), Duration::ZERO, Field::duration)?,
             start: or(table.get("start"), Instant::ZERO, Field::instant)?,
@@ -372,6 +374,16 @@ fn reading(table: Fields, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> 
 
 fn own(field: &Field, text: &str, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> {
     spec.set_own(field.key(), text).map_err(|allowed| field.wrong(&allowed))
+}
+
+/// Whether the group is a share group; such a consumer needs one.
+fn share_group(table: &Fields, has_group: bool) -> Result<bool, ScenarioError> {
+    let Some(field) = table.get("type") else { return Ok(false) };
+    let share = field.read(spec::consumer_type, spec::CONSUMER_TYPES)?;
+    if share && !has_group {
+        return Err(field.refuse("a share consumer needs a `group`".into()));
+    }
+    Ok(share)
 }
 
 fn steps<'a>(top: Fields<'a>) -> Result<Placed<'a, Step>, ScenarioError> {

@@ -61,6 +61,7 @@ impl ConsumerSpec {
         Self {
             name: String::new(),
             group: None,
+            share: false,
             topics: Vec::new(),
             pattern: None,
             assign: Vec::new(),
