@@ -255,6 +255,28 @@ choice! {
 }
 
 choice! {
+    /// `share.acquire.mode`: how strictly a share consumer's `max.poll.records` is taken (KIP-1206).
+    AcquireMode {
+        /// Whole batches are acquired, and may be more.
+        BatchOptimized = "batch_optimized",
+        RecordLimit = "record_limit",
+    }
+}
+choice! {
+    /// `share.acknowledgement.mode`: who says that a record is done.
+    AcknowledgementMode {
+        /// The next poll() accepts what the last one returned.
+        Implicit = "implicit",
+        /// The application, record by record.
+        Explicit = "explicit",
+    }
+}
+choice! {
+    /// `share.auto.offset.reset`: where a share group begins to read a partition. Kafka also takes `by_duration:…`.
+    ShareOffsetReset { Latest = "latest", Earliest = "earliest" }
+}
+
+choice! {
     /// `compression.type` of a topic.
     TopicCompression {
         /// As the producer compressed it.
@@ -477,6 +499,8 @@ settings! {
         fetch_max_wait: Duration = "fetch.max.wait.ms", "500", [0, ANY], "[0,...]", "the longest a broker holds a fetch.";
         fetch_max_bytes: u32 = "fetch.max.bytes", "52428800", [0, ANY], "[0,...]", "soft limit of one fetch answer.";
         max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576", [0, ANY], "[0,...]", "soft limit of one partition in a fetch answer.";
+        acknowledgement_mode: AcknowledgementMode = "share.acknowledgement.mode", "implicit", [0, ANY], "[implicit, explicit]", "share consumers: whether the next poll() accepts every record of the last one, or the application says what becomes of each.";
+        acquire_mode: AcquireMode = "share.acquire.mode", "batch_optimized", [0, ANY], "[batch_optimized, record_limit]", "share consumers: whether whole batches are acquired, or no more records than max.poll.records.";
         auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none, by_duration:PnDTnHnMn.nS]", "where to begin without a valid committed offset.";
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
@@ -533,6 +557,10 @@ settings! {
         group_min_session_timeout: Duration = "group.min.session.timeout.ms", "6000", [0, ANY], "[0,...]", "shortest session timeout a member may ask for.";
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
         group_consumer_session_timeout: Duration = "group.consumer.session.timeout.ms", "45000", [1, ANY], "[1,...]", "group.protocol=consumer: a member that is not heard of for this long is out.";
+        group_consumer_min_session_timeout: Duration = "group.consumer.min.session.timeout.ms", "45000", [1, ANY], "[1,...]", "the shortest group.consumer.session.timeout.ms.";
+        group_consumer_max_session_timeout: Duration = "group.consumer.max.session.timeout.ms", "60000", [1, ANY], "[1,...]", "the longest group.consumer.session.timeout.ms.";
+        group_consumer_min_heartbeat_interval: Duration = "group.consumer.min.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "the shortest group.consumer.heartbeat.interval.ms.";
+        group_consumer_max_heartbeat_interval: Duration = "group.consumer.max.heartbeat.interval.ms", "15000", [1, ANY], "[1,...]", "the longest group.consumer.heartbeat.interval.ms.";
         group_consumer_heartbeat_interval: Duration = "group.consumer.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "group.protocol=consumer: the time between heartbeats that members are told.";
         group_consumer_max_size: u32 = "group.consumer.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "group.protocol=consumer: most members of a group.";
         group_consumer_assignors: ServerAssignors = "group.consumer.assignors", "uniform,range", [0, ANY], "a list of [uniform, range]", "group.protocol=consumer: the assignors that members may ask for; the first one is used where nobody asks.";
@@ -540,6 +568,18 @@ settings! {
         group_consumer_assignment_interval: Duration = "group.consumer.assignment.interval.ms", "1000", [0, ANY], "[0,...]", "group.protocol=consumer: the least time between two target assignments of a group.";
         group_consumer_regex_refresh_interval: Duration = "group.consumer.regex.refresh.interval.ms", "600000", [10_000, ANY], "[10000,...]", "group.protocol=consumer: how often regular expressions are resolved again, even without a new topic.";
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
+        share_session_timeout: Duration = "group.share.session.timeout.ms", "45000", [1, ANY], "[1,...]", "a member of a share group that is silent for this long is removed.";
+        share_heartbeat_interval: Duration = "group.share.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "time between the heartbeats of a share group's members, as the coordinator tells them.";
+        share_assignment_interval: Duration = "group.share.assignment.interval.ms", "1000", [0, ANY], "[0,...]", "a share group's assignment is worked out no more often than this.";
+        share_max_size: u32 = "group.share.max.size", "200", [1, 1000], "[1,...,1000]", "most members of a share group.";
+        share_record_lock_duration: Duration = "group.share.record.lock.duration.ms", "30000", [1000, 3_600_000], "[1000,...,3600000]", "how long a member of a share group has records for itself; then others may have them.";
+        share_delivery_count_limit: u32 = "group.share.delivery.count.limit", "5", [2, 10], "[2,...,10]", "a record of a share group that was delivered so often, and not accepted, is archived.";
+        share_partition_max_record_locks: u32 = "group.share.partition.max.record.locks", "2000", [100, 10_000], "[100,...,10000]", "how many records of a partition may be under way in a share group.";
+        share_auto_offset_reset: ShareOffsetReset = "share.auto.offset.reset", "latest", [0, ANY], "[latest, earliest]", "where share groups begin to read a partition; in Kafka it is set group by group.";
+        share_state_topic_partitions: u32 = "share.coordinator.state.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __share_group_state.";
+        share_state_topic_replication_factor: u32 = "share.coordinator.state.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __share_group_state.";
+        share_state_topic_min_isr: u32 = "share.coordinator.state.topic.min.isr", "2", [1, 32_767], "[1,...]", "min.insync.replicas of __share_group_state.";
+        share_updates_per_snapshot: u32 = "share.coordinator.snapshot.update.records.per.snapshot", "500", [0, 500], "[0,...,500]", "records that tell what has changed in a share group's partition, before one tells all.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";
@@ -595,4 +635,31 @@ pub const DYNAMIC_BROKER_SETTINGS: [&str; 5] = [
 fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {
     let best = settings.iter().map(|setting| (strsim::levenshtein(key, setting.name), setting.name)).min()?;
     (best.0 <= key.len() / 3).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_by_duration_is_read_as_java_writes_durations() {
+        for (text, millis) in [
+            ("PT1H", Some(3_600_000)),
+            ("P1DT2H3M4.5S", Some(93_784_500)),
+            ("P2D", Some(172_800_000)),
+            ("pt0.25s", Some(250)),
+            ("PT0S", Some(0)),
+            ("1H", None),
+            ("P", None),
+            ("PT", None),
+            ("P1H", None),
+            ("PT-1S", None),
+            ("PT1M2H", None),
+        ] {
+            assert_eq!(iso_duration(text), millis.map(Duration::millis), "{text}");
+        }
+        let reset = OffsetReset::parse("by_duration:PT1M0.5S", 0, 0).expect("a reset");
+        assert_eq!(reset.show(), "by_duration:PT60.500S");
+        assert_eq!(OffsetReset::parse(&reset.show(), 0, 0), Some(reset));
+    }
 }

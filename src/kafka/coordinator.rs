@@ -19,17 +19,21 @@
 
 mod admin;
 mod group;
+mod migration;
 mod modern;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 pub use self::group::Group;
+use self::modern::OwnAssignor;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
@@ -39,14 +43,16 @@ use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicP
 use super::message::consumer_group::{
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
 };
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
     DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
     ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
-use super::modern_group::{self, ConsumerGroup};
+use super::modern_group::{self, Assign, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -78,11 +84,25 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), image: MetadataImage::default(), next_write: 0 },
+            host: Host {
+                config,
+                rng,
+                topics: BTreeMap::new(),
+                image: MetadataImage::default(),
+                assign: OwnAssignor::default(),
+                next_write: 0,
+                share_asks: Vec::new(),
+            },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
         }
+    }
+
+    /// From here on, groups of the consumer protocol are assigned by this, in the place of Kafka's own assignors
+    /// (`group.consumer.assignors` takes classes of one's own).
+    pub fn assign_by(&mut self, assign: std::rc::Rc<Assign>) {
+        self.host.assign = OwnAssignor(Some(assign));
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to.
@@ -210,6 +230,12 @@ impl GroupCoordinator {
                 reply.respond(Response::ConsumerGroupDescribe(response), out);
                 return Vec::new();
             }
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
@@ -247,6 +273,7 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.consumer_timer(timer, group, turn))
             }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -386,6 +413,7 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::ConsumerGroupHeartbeat(heartbeat) => {
             return modern_group::check(heartbeat, &config.group_consumer_assignors).err();
         }
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -406,6 +434,7 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         Request::ConsumerGroupHeartbeat(_) => {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

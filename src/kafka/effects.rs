@@ -4,7 +4,7 @@
 //! from an [`Input`] goes into [`Effects`], in the order it happened.
 
 use super::fact::Fact;
-use super::ids::{BrokerId, Name, Node};
+use super::ids::{BrokerId, Name, Node, TopicPartition};
 use super::message::{Message, Request, Response};
 use crate::time::{Duration, Instant};
 
@@ -125,6 +125,16 @@ pub enum Timer {
     GroupWrite,
     /// Look for offsets to expire.
     OffsetExpiry,
+    /// A share group's member has been silent for too long.
+    ShareSession { group: Name, member: Name },
+
+    // Share groups, at the leaders of partitions
+    /// A held share fetch has waited long enough.
+    DelayedShareFetch { id: u64 },
+    /// The next lock on acquired records ends.
+    AcquisitionLock { group: Name, partition: TopicPartition },
+    /// Ask share coordinators again.
+    ShareState,
 
     // Producer
     /// The application hands over its next records.
@@ -147,6 +157,8 @@ pub enum Timer {
     PollDeadline,
     /// A deadline of the producer that the application sends dead letters with.
     DeadLetters(Box<Timer>),
+    /// A share consumer's background thread sends its heartbeat.
+    ShareHeartbeat,
 
     // Tool
     /// The tool gives up, or asks again.
@@ -191,6 +203,10 @@ impl Timer {
             }
             Self::ConsumerGroupSession { .. } => "group.consumer.session.timeout.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
+            Self::ShareSession { .. } => "group.share.session.timeout.ms",
+            Self::ShareHeartbeat => "group.share.heartbeat.interval.ms",
+            Self::DelayedShareFetch { .. } => "fetch.max.wait.ms",
+            Self::AcquisitionLock { .. } => "group.share.record.lock.duration.ms",
             Self::GroupWrite => "offsets.commit.timeout.ms",
             Self::OffsetExpiry => "offsets.retention.check.interval.ms",
             Self::Sender => "linger.ms",
@@ -210,6 +226,7 @@ impl Timer {
             | Self::ControlledShutdown
             | Self::AlterPartition
             | Self::InternalTopic
+            | Self::ShareState
             | Self::Application
             | Self::Work
             | Self::Poll

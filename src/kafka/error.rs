@@ -175,6 +175,14 @@ errors! {
     UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR", false;
     /// Commit or fetch of offsets with another member epoch.
     StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH", false;
+    /// Share acknowledge of a record not held.
+    InvalidRecordState = 121, "INVALID_RECORD_STATE", false;
+    /// Share session is unknown: open another.
+    ShareSessionNotFound = 122, "SHARE_SESSION_NOT_FOUND", true;
+    /// Request out of turn in a share session.
+    InvalidShareSessionEpoch = 123, "INVALID_SHARE_SESSION_EPOCH", true;
+    /// Share state of a newer epoch is known.
+    FencedStateEpoch = 124, "FENCED_STATE_EPOCH", false;
     /// Regular expression of a subscription that cannot be read.
     InvalidRegularExpression = 128, "INVALID_REGULAR_EXPRESSION", false;
 }

@@ -38,12 +38,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use self::rebalance::JoinWait;
+pub use self::requests::new_member_id;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase, LeaveReason};
 use super::group_log::{GroupMetadataValue, GroupRecord, MemberMetadata};
-use super::ids::{Generation, Name, Node};
+use super::ids::{Generation, Name, Node, TopicPartition};
 use super::message::{
     Assignment, DeleteGroupsResponse, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response,
     Subscription, SyncGroupResponse,
@@ -157,6 +158,14 @@ pub enum Then {
     Replace { group: Name, replaced: Box<Replaced> },
     /// An administrator deletes groups.
     DeleteGroups { groups: Vec<Name>, reply: ReplyTo, response: DeleteGroupsResponse },
+    /// A share group begins to read partitions: the share coordinator is told of them, and then the member answered.
+    InitializeShare {
+        group: Name,
+        epoch: Generation,
+        partitions: Vec<TopicPartition>,
+        reply: ReplyTo,
+        response: Response,
+    },
     /// A group without members and offsets goes.
     Delete(Name),
     /// A group of the consumer protocol changes as soon as this is on the log.
@@ -485,6 +494,28 @@ impl Member {
 
     pub fn client_id(&self) -> &Name {
         &self.client_id
+    }
+
+    pub fn instance_id(&self) -> Option<&Name> {
+        self.instance_id.as_ref()
+    }
+
+    /// The machine it runs on, as tools print it.
+    pub fn host(&self) -> &Name {
+        &self.host
+    }
+
+    pub fn session_timeout(&self) -> Duration {
+        self.session_timeout
+    }
+
+    pub fn rebalance_timeout(&self) -> Duration {
+        self.rebalance_timeout
+    }
+
+    /// Assignors it can work with, the preferred one first, each with its subscription.
+    pub fn protocols(&self) -> &[(Name, Rc<Subscription>)] {
+        &self.protocols
     }
 
     /// Its partitions in the current generation.

@@ -21,6 +21,7 @@ use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
 use super::message::{Assignment, Subscription, UserData};
 use super::record::{Batch, BatchBuilder};
+use super::share::group_log::ShareGroupRecord;
 use crate::time::{Duration, Instant};
 
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
@@ -41,6 +42,8 @@ pub enum GroupRecord {
         group: Name,
         record: ConsumerRecord,
     },
+    /// About a share group (KIP-932).
+    Share(ShareGroupRecord),
 }
 
 /// Where a group will read on in one partition.
@@ -126,11 +129,15 @@ impl GroupRecord {
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
             Self::Consumer { group, record } => record.encode(group),
+            Self::Share(record) => record.encode(),
         }
     }
 
     /// Reads a record; `None` if it is of no kind known here, or cut short.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        if let Some(record) = ShareGroupRecord::decode(key, value) {
+            return Some(Self::Share(record));
+        }
         let mut key = Reader(key);
         match key.int16()? {
             // Version 0 of the key looks the same.

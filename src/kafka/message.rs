@@ -20,6 +20,7 @@ pub mod consumer_group;
 pub mod ensemble;
 mod group_admin;
 pub mod push;
+pub mod share;
 
 use consumer_group::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
@@ -33,6 +34,14 @@ pub use group_admin::{DeleteGroupsRequest, DeleteGroupsResponse, OffsetDeleteReq
 use push::{
     ControlledShutdownRequest, ControlledShutdownResponse, LeaderAndIsrRequest, LeaderAndIsrResponse,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
+};
+use share::{
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, InitializeShareGroupStateRequest,
+    InitializeShareGroupStateResponse, ReadShareGroupStateRequest, ReadShareGroupStateResponse,
+    ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse, ShareAcknowledgeRequest,
+    ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse, ShareGroupDescribeRequest,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, WriteShareGroupStateRequest,
+    WriteShareGroupStateResponse,
 };
 
 /// One message: a request, or the response that answers the request of the same correlation id.
@@ -176,6 +185,18 @@ apis! {
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
     /// A broker asks the controller for a block of producer ids.
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
+    /// Share groups (KIP-932): a member and its coordinator.
+    ShareGroupHeartbeat(ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse) = 76;
+    ShareGroupDescribe(ShareGroupDescribeRequest, ShareGroupDescribeResponse) = 77;
+    /// A member acquires records at a partition's leader, and acknowledges others.
+    ShareFetch(ShareFetchRequest, ShareFetchResponse) = 78;
+    ShareAcknowledge(ShareAcknowledgeRequest, ShareAcknowledgeResponse) = 79;
+    /// The share coordinator keeps what partition leaders know of share groups.
+    InitializeShareGroupState(InitializeShareGroupStateRequest, InitializeShareGroupStateResponse) = 83;
+    ReadShareGroupState(ReadShareGroupStateRequest, ReadShareGroupStateResponse) = 84;
+    WriteShareGroupState(WriteShareGroupStateRequest, WriteShareGroupStateResponse) = 85;
+    ReadShareGroupStateSummary(ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse) = 87;
+    DescribeShareGroupOffsets(DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse) = 90;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -1051,6 +1072,8 @@ impl Message {
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
                 Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
+                Request::ShareFetch(fetch) => entries(fetch.partitions.len()),
+                Request::ShareAcknowledge(acknowledge) => entries(acknowledge.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
                 }
@@ -1065,6 +1088,11 @@ impl Message {
             },
             Self::Response { response, .. } => match response {
                 Response::Fetch(fetch) => fetch
+                    .partitions
+                    .iter()
+                    .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())
+                    .sum(),
+                Response::ShareFetch(fetch) => fetch
                     .partitions
                     .iter()
                     .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())

@@ -68,6 +68,8 @@ pub mod modern_group;
 
 pub mod group_log;
 
+pub mod share;
+
 pub mod coordinator;
 
 pub mod quota;

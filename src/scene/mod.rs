@@ -32,10 +32,14 @@ pub mod footprints;
 
 pub mod chronicle;
 
+pub mod microscope;
+
 pub mod inspect;
 
 pub mod read;
 
 pub mod complete;
+
+pub mod assignors;
 
 pub mod sample;

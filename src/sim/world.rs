@@ -38,6 +38,7 @@ use crate::kafka::zookeeper::{ZooKeeperDisk, ZooKeeperServer};
 use crate::rng::Rng;
 use crate::sim::books::Books;
 use crate::sim::check::{Checks, Witness};
+use crate::sim::letters::Letter;
 use crate::sim::network::Network;
 use crate::sim::queue::{Queue, Ticket};
 use crate::sim::report::ExpectationReport;
@@ -178,6 +179,8 @@ pub struct World {
     /// The facts of the event that is running.
     facts: Vec<Stamped>,
     journal: Option<Vec<Stamped>>,
+    /// Messages of groups since they were taken, while somebody listens.
+    letters: Option<Vec<Letter>>,
     /// Results of expectations whose time has come, by their place in the scenario.
     expectations: BTreeMap<u32, ExpectationReport>,
     tool_output: BTreeMap<ClientId, (bool, Name)>,
@@ -455,6 +458,17 @@ impl World {
     /// Takes the facts noted since the last call, oldest first, if the world was asked to keep them.
     pub fn take_journal(&mut self) -> Vec<Stamped> {
         self.journal.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Takes the messages of groups put on the wire since the last call, if the world was asked to keep them. One that a
+    /// cut held up comes again when it goes on.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        self.letters.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Keeps letters for [`World::take_letters`] from now on, or no longer.
+    pub fn keep_letters(&mut self, keeping: bool) {
+        self.letters = keeping.then(Vec::new);
     }
 
     /// Keeps facts for [`World::take_journal`] from now on, or no longer.

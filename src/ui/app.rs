@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
+use super::assignors::Assignors;
 use super::browser;
 use super::charts::{Chart, ChartView, Line};
 use super::command_bar::{CommandBar, Completion};
@@ -12,6 +13,7 @@ use super::engine::Engine;
 use super::events::EventList;
 use super::inspector::Inspector;
 use super::keys;
+use super::microscope::{self, LookCloser, MicroscopePanel};
 use super::page::Page;
 use super::playback_bar::PlaybackBar;
 use super::report::ReportTables;
@@ -66,12 +68,14 @@ pub fn App() -> impl IntoView {
             <main>
                 <div style="position:relative;height:100%">
                     <StageView page=page />
+                    <MicroscopePanel page=page />
                     <Show when=move || !embed><Unfold folded=page.folded /></Show>
                 </div>
             </main>
             <Dock tab=page.tab folded=page.folded panel=ViewFn::from(move || panel(page)) />
             <Foot page=page embed=embed />
             <Help open=page.help summary=Signal::derive(move || { page.digest.track(); page.read(|engine| engine.scenario().summary.clone()) }) />
+            <Assignors open=page.sharing />
             <Toast notice=page.notice />
         </div>
     }
@@ -132,6 +136,7 @@ fn Top(page: Page, on_theme: Callback<()>, on_why: Callback<()>) -> impl IntoVie
                 page.notice.set(Some(Notice { text, bad: true }));
             })
             on_why=on_why
+            on_assignors=Callback::new(move |()| page.sharing.set(true))
             on_fork=Callback::new(move |()| fork(page))
             on_share=Callback::new(move |()| share(page))
             on_theme=on_theme
@@ -209,6 +214,7 @@ fn panel(page: Page) -> AnyView {
                     on_seek=on_seek
                     on_run=Callback::new(move |command: String| page.run_from_menu(&command))
                 />
+                <LookCloser page=page />
                 <Shown page=page />
             }
             .into_any()
@@ -218,7 +224,7 @@ fn panel(page: Page) -> AnyView {
                 page.digest.track();
                 page.read(events_so_far)
             });
-            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) /> }.into_any()
+            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) on_closer=Callback::new(move |id| microscope::look_at_event(page, id)) /> }.into_any()
         }
         Tab::Charts => {
             let throughput = Memo::new(move |_| {
@@ -385,6 +391,7 @@ fn Foot(page: Page, embed: bool) -> impl IntoView {
             <Show when=move || !embed>
                 <nav class="sheets" aria-label="Details">
                     {tabs()}
+                    <button class="button" data-testid="sheet-assignors" on:click=move |_| page.sharing.set(true)>"Assignors"</button>
                     <button class="button" data-testid="sheet-fork" on:click=move |_| fork(page)>"Fork"</button>
                 </nav>
             </Show>

@@ -171,6 +171,11 @@ impl Engine {
         Ok(output)
     }
 
+    /// What was given by hand, each with its moment.
+    pub fn given(&self) -> Vec<(Instant, Command)> {
+        self.history.given().iter().map(|given| (given.at, given.command.clone())).collect()
+    }
+
     /// This run up to this moment, for a link.
     pub fn shared(&self) -> Shared {
         let given = self.history.given().iter().filter(|given| given.at <= self.now());
@@ -212,6 +217,9 @@ impl Engine {
     }
 
     fn hear(&mut self) {
+        for letter in self.history.take_letters() {
+            self.chronicle.deliver(letter);
+        }
         for stamped in self.history.take_facts() {
             self.chronicle.enter(stamped, self.history.world().names());
         }

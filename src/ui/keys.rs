@@ -6,6 +6,7 @@ use web_sys::{Element, KeyboardEvent};
 
 use super::browser;
 use super::dock::Tab;
+use super::microscope;
 use super::page::Page;
 use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 
@@ -13,7 +14,7 @@ use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) {
     browser::on_window("keydown", move |event: KeyboardEvent| {
         // An open dialog has the keys to itself; Escape closes it only where nobody prevents that.
-        if page.help.get_untracked() {
+        if page.help.get_untracked() || page.sharing.get_untracked() {
             return;
         }
         let key = event.key();
@@ -51,7 +52,10 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "t" => theme(),
             "w" => why(),
             "d" => page.toggle_disk(),
+            "m" => microscope::toggle(page),
+            "a" => page.sharing.set(true),
             "?" => page.help.set(true),
+            "Escape" if page.subject.with_untracked(Option::is_some) => page.subject.set(None),
             "Escape" => page.selected.set(None),
             _ => return,
         }

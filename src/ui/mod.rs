@@ -4,12 +4,14 @@
 //! bumps the revision once, and paints; memos derive the rest. Components take signals and give commands.
 
 mod app;
+mod assignors;
 mod bench;
 mod browser;
 mod canvas;
 mod caption;
 mod charts;
 mod command_bar;
+mod compare;
 mod dialog;
 mod dock;
 mod engine;
@@ -19,6 +21,7 @@ mod hints;
 mod icons;
 mod inspector;
 mod keys;
+mod microscope;
 mod node_menu;
 mod page;
 mod playback_bar;

@@ -14,6 +14,7 @@ use crate::kafka::ids::Node;
 use crate::scene::focus::Thing;
 use crate::scene::inspect::{self, Inspection};
 use crate::scene::layout::Rect;
+use crate::scene::microscope::Subject;
 use crate::scene::stage::Stage;
 use crate::scene::words;
 use crate::sim::playback::PlaybackCommand;
@@ -39,6 +40,8 @@ pub struct Page {
     pub said: RwSignal<Vec<Said>>,
     pub notice: RwSignal<Option<Notice>>,
     pub help: RwSignal<bool>,
+    /// The assignors by themselves are open.
+    pub sharing: RwSignal<bool>,
     pub asked: RwSignal<Option<(u64, Vec<ReasonView>)>>,
     /// Kinds of messages that are hidden.
     pub hidden: RwSignal<Hidden>,
@@ -46,6 +49,8 @@ pub struct Page {
     pub disk: RwSignal<bool>,
     /// Counts changes of the theme.
     pub themed: RwSignal<u64>,
+    /// The rebalance under the microscope.
+    pub subject: RwSignal<Option<Subject>>,
     /// How many messages a benchmark keeps flying; 0 for none.
     pub crowd: RwSignal<u64>,
 }
@@ -67,10 +72,12 @@ impl Page {
             said: RwSignal::new(Vec::new()),
             notice: RwSignal::new(None),
             help: RwSignal::new(false),
+            sharing: RwSignal::new(false),
             asked: RwSignal::new(None),
             hidden: RwSignal::new(Hidden::default()),
             disk: RwSignal::new(false),
             themed: RwSignal::new(0),
+            subject: RwSignal::new(None),
             crowd: RwSignal::new(0),
         }
     }
@@ -116,6 +123,7 @@ impl Page {
         self.selected.set(None);
         self.hovered.set(None);
         self.asked.set(None);
+        self.subject.set(None);
         self.chosen.set(String::new());
         self.disk.set(about_disks);
         self.change(|engine| engine.playback(PlaybackCommand::Play));
@@ -166,6 +174,11 @@ impl Page {
         if let Some(text) = wrong {
             self.notice.set(Some(Notice { text, bad: true }));
         }
+    }
+
+    /// Says something in passing.
+    pub fn tell(self, text: &str) {
+        self.notice.set(Some(Notice { text: text.to_owned(), bad: false }));
     }
 
     /// Shows or hides what is on the disk.

@@ -12,10 +12,13 @@ use super::super::group_log::GroupRecord;
 use super::super::ids::Name;
 use super::super::message::{ListedGroup, OffsetCommitRequest, Subscription};
 use super::super::modern_group::ConsumerGroup;
+use super::super::share::group::ShareGroup;
+use super::super::share::group_log::{About, ShareGroupRecord};
 
 /// A group of any kind.
 #[derive(Clone, Debug)]
 pub enum Group {
+    Share(Box<ShareGroup>),
     Classic(ClassicGroup),
     Consumer(ConsumerGroup),
 }
@@ -24,6 +27,7 @@ impl Group {
     /// Its name, `group.id`.
     pub fn id(&self) -> &Name {
         match self {
+            Self::Share(group) => group.id(),
             Self::Classic(group) => group.id(),
             Self::Consumer(group) => group.id(),
         }
@@ -32,6 +36,7 @@ impl Group {
     /// `Group.GroupType`, as tools print it.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Share(_) => "Share",
             Self::Classic(_) => "Classic",
             Self::Consumer(_) => "Consumer",
         }
@@ -40,6 +45,7 @@ impl Group {
     /// Its state as tools print it.
     pub fn state(&self) -> &'static str {
         match self {
+            Self::Share(group) => group.phase().name(),
             Self::Classic(group) => group.phase().name(),
             Self::Consumer(group) => group.phase().name(),
         }
@@ -48,14 +54,26 @@ impl Group {
     /// The group, if it is one of the classic protocol.
     pub fn as_classic(&self) -> Option<&ClassicGroup> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => Some(group),
             Self::Consumer(_) => None,
         }
     }
 
+    /// The group, if it is a share group.
+    pub fn as_share(&self) -> Option<&ShareGroup> {
+        if let Self::Share(group) = self { Some(group) } else { None }
+    }
+
+    /// The share group, to act on.
+    pub fn as_share_mut(&mut self) -> Option<&mut ShareGroup> {
+        if let Self::Share(group) = self { Some(group) } else { None }
+    }
+
     /// The same, to act on.
     pub fn as_classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => Some(group),
             Self::Consumer(_) => None,
         }
@@ -65,7 +83,7 @@ impl Group {
     pub fn as_consumer(&self) -> Option<&ConsumerGroup> {
         match self {
             Self::Consumer(group) => Some(group),
-            Self::Classic(_) => None,
+            Self::Classic(_) | Self::Share(_) => None,
         }
     }
 
@@ -74,6 +92,7 @@ impl Group {
         let protocol_type = match self {
             Self::Classic(group) => group.protocol_type().cloned(),
             Self::Consumer(_) => Some(Subscription::PROTOCOL_TYPE.into()),
+            Self::Share(_) => Some("share".into()),
         };
         ListedGroup {
             group: self.id().clone(),
@@ -86,6 +105,7 @@ impl Group {
     /// Whether it has no members (`isEmpty`).
     pub fn is_empty(&self) -> bool {
         match self {
+            Self::Share(group) => group.is_empty(),
             Self::Classic(group) => group.phase() == GroupPhase::Empty,
             Self::Consumer(group) => group.is_empty(),
         }
@@ -94,6 +114,7 @@ impl Group {
     /// Whether it is on its way out of the coordinator's memory.
     pub fn is_dead(&self) -> bool {
         match self {
+            Self::Share(_) => false,
             Self::Classic(group) => group.phase() == GroupPhase::Dead,
             Self::Consumer(group) => group.phase() == ModernGroupPhase::Dead,
         }
@@ -102,6 +123,7 @@ impl Group {
     /// Whether a member wants the topic (`isSubscribedToTopic`).
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
+            Self::Share(group) => group.is_subscribed_to(topic),
             Self::Classic(group) => group.is_subscribed_to(topic),
             Self::Consumer(group) => group.is_subscribed_to(topic),
         }
@@ -110,6 +132,8 @@ impl Group {
     /// Whether a commit may be taken (`validateOffsetCommit`).
     pub fn validate_commit(&mut self, request: &OffsetCommitRequest, turn: &mut Turn) -> Result<(), ErrorCode> {
         match self {
+            // It commits nothing (`ShareGroup.validateOffsetCommit`).
+            Self::Share(_) => Err(ErrorCode::GroupIdNotFound),
             Self::Classic(group) => group.validate_commit(request, turn),
             Self::Consumer(group) => group.check_commit(&request.member_id, request.generation).map(drop),
         }
@@ -120,6 +144,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.validate_offset_delete(),
             Self::Consumer(_) => Ok(()),
+            Self::Share(_) => Err(ErrorCode::GroupIdNotFound),
         }
     }
 
@@ -128,6 +153,8 @@ impl Group {
         match self {
             Self::Classic(group) => group.validate_delete(),
             Self::Consumer(group) if group.is_empty() => Ok(()),
+            Self::Share(group) if group.is_empty() => Ok(()),
+            Self::Share(_) => Err(ErrorCode::NonEmptyGroup),
             Self::Consumer(_) => Err(ErrorCode::NonEmptyGroup),
         }
     }
@@ -137,6 +164,11 @@ impl Group {
         let name = || self.id().clone();
         match self {
             Self::Classic(_) => vec![GroupRecord::Group { group: name(), value: None }],
+            Self::Share(_) => {
+                let gone =
+                    [About::Target { value: None }, About::Partitions { value: None }, About::Group { value: None }];
+                gone.into_iter().map(|about| GroupRecord::Share(ShareGroupRecord { group: name(), about })).collect()
+            }
             Self::Consumer(group) => {
                 let of = |record| GroupRecord::Consumer { group: name(), record };
                 group.tombstones().into_iter().map(of).collect()
@@ -148,6 +180,7 @@ impl Group {
     /// (`offsetExpirationCondition`).
     pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
         match self {
+            Self::Share(_) => None,
             Self::Classic(group) => group.offset_expiry(),
             Self::Consumer(_) => Some(OffsetExpiry::SinceCommit),
         }
@@ -156,6 +189,7 @@ impl Group {
     /// Its tombstone is being written: nobody finds it from now on.
     pub fn bury(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => group.bury(turn),
             Self::Consumer(group) => group.bury(turn.out),
         }
@@ -164,6 +198,7 @@ impl Group {
     /// The tombstone could not be written: the group is still there.
     pub fn exhume(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => group.exhume(turn),
             Self::Consumer(group) => group.settle(turn.out),
         }
@@ -172,6 +207,7 @@ impl Group {
     /// One of the group's deadlines has come.
     pub fn on_timer(&mut self, timer: &Timer, turn: &mut Turn) {
         match self {
+            Self::Share(_) => {}
             Self::Classic(group) => match timer {
                 Timer::GroupJoin { .. } => group.join_timed_out(turn),
                 Timer::GroupSync { .. } => group.sync_timed_out(turn),
@@ -186,6 +222,7 @@ impl Group {
     /// It has been read from the log: its members' deadlines begin (`onLoaded`).
     pub fn loaded(&mut self, turn: &mut Turn) {
         match self {
+            Self::Share(group) => group.loaded(turn.now, turn.config, turn.out),
             Self::Classic(group) => group.loaded(turn),
             Self::Consumer(_) => {}
         }
@@ -194,6 +231,7 @@ impl Group {
     /// It is not kept here any more: everybody who waits learns why, and all deadlines go (`onUnloaded`).
     pub fn unload(&mut self, error: ErrorCode, out: &mut Effects) {
         match self {
+            Self::Share(group) => group.unload(out),
             Self::Classic(group) => group.unload(error, out),
             Self::Consumer(group) => group.unload(out),
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Append;
 use super::group::Group;
+use super::modern::OwnAssignor;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -20,6 +22,7 @@ use crate::kafka::message::{
 use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -31,7 +34,10 @@ pub(super) struct Host {
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
     pub(super) image: MetadataImage,
+    pub(super) assign: OwnAssignor,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -54,6 +60,8 @@ pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
     pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -79,6 +87,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -104,6 +113,7 @@ impl Shard {
                 record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
                     shard.replay_group(&record, &mut Effects::default());
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -177,6 +187,9 @@ impl Shard {
     pub(super) fn on_request(&mut self, request: &Request, reply: ReplyTo, turn: &mut ShardTurn) {
         match request {
             Request::JoinGroup(request) => self.join(request, reply, turn),
+            Request::SyncGroup(request) if self.sync_consumer_group(request, reply, turn) => {}
+            Request::Heartbeat(request) if self.heartbeat_consumer_group(request, reply, turn) => {}
+            Request::LeaveGroup(request) if self.leave_consumer_group(request, reply, turn) => {}
             Request::SyncGroup(request) => match self.classic(&request.group) {
                 Some(group) => group.sync(request, reply, &mut turn.group()),
                 None => reply.respond(Response::SyncGroup(sync_error(ErrorCode::UnknownMemberId)), turn.out),
@@ -198,6 +211,7 @@ impl Shard {
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
             Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
             Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
@@ -209,6 +223,9 @@ impl Shard {
     }
 
     fn join(&mut self, request: &JoinGroupRequest, reply: ReplyTo, turn: &mut ShardTurn) {
+        if self.join_consumer_group(request, reply, turn) {
+            return;
+        }
         let is_new = !self.groups.contains_key(&request.group);
         if is_new && !request.member_id.is_empty() {
             let response = join_error(ErrorCode::UnknownMemberId, &request.member_id);
@@ -301,7 +318,8 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| !group.is_dead()) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
             if all && group.is_empty() {
@@ -445,6 +463,12 @@ impl Shard {
                     group.replaced(&replaced, result, &mut turn.group());
                 }
             }
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
+            }
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
             (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
             (Then::DeleteGroups { groups, reply, response }, result) => {
                 groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
@@ -483,6 +507,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -524,6 +551,7 @@ fn failed(response: Response, error: ErrorCode) -> Response {
             Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
         }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })

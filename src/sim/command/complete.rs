@@ -3,7 +3,7 @@
 use super::parse::{SEND, VERBS};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
 use crate::kafka::tool::command::{TOOLS, option_names};
-use crate::sim::spec::{CONDUCT, READING};
+use crate::sim::spec::{CONDUCT, READING, TYPE};
 
 /// The names that commands can use now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn added(kind: &str, known: &Known) -> Vec<String> {
         "consumer" => [
             of("topics", &known.topics),
             of("group", &known.groups),
-            with_settings(&[&["group", "work"], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS),
+            with_settings(&[&["group", "work", TYPE], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS),
         ]
         .concat(),
         _ => Vec::new(),

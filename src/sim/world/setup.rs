@@ -60,6 +60,7 @@ impl World {
             checks: Checks::default(),
             facts: Vec::new(),
             journal: None,
+            letters: None,
             expectations: BTreeMap::new(),
             tool_output: BTreeMap::new(),
             founding: None,
@@ -246,6 +247,7 @@ impl World {
                     client_id: name.clone(),
                     name,
                     group: spec.group.as_deref().map(Into::into),
+                    share: spec.conduct.share,
                     reads: spec.reads(),
                     task: spec.task(),
                     config: spec.config.clone(),
@@ -271,6 +273,15 @@ impl World {
         let brokers = self.scenario.brokers.len() as u32;
         if !given {
             config.offsets_topic_replication_factor = config.offsets_topic_replication_factor.min(brokers.max(1));
+        }
+        let is_given = |key: &str| self.scenario.cluster_config.iter().any(|(given, _)| given == key);
+        if !is_given("share.coordinator.state.topic.replication.factor") {
+            let factor = config.share_state_topic_replication_factor.min(brokers.max(1));
+            config.share_state_topic_replication_factor = factor;
+        }
+        if !is_given("share.coordinator.state.topic.min.isr") {
+            let factor = config.share_state_topic_replication_factor;
+            config.share_state_topic_min_isr = config.share_state_topic_min_isr.min(factor);
         }
         config
     }
