@@ -636,3 +636,30 @@ fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {
     let best = settings.iter().map(|setting| (strsim::levenshtein(key, setting.name), setting.name)).min()?;
     (best.0 <= key.len() / 3).then_some(best.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_by_duration_is_read_as_java_writes_durations() {
+        for (text, millis) in [
+            ("PT1H", Some(3_600_000)),
+            ("P1DT2H3M4.5S", Some(93_784_500)),
+            ("P2D", Some(172_800_000)),
+            ("pt0.25s", Some(250)),
+            ("PT0S", Some(0)),
+            ("1H", None),
+            ("P", None),
+            ("PT", None),
+            ("P1H", None),
+            ("PT-1S", None),
+            ("PT1M2H", None),
+        ] {
+            assert_eq!(iso_duration(text), millis.map(Duration::millis), "{text}");
+        }
+        let reset = OffsetReset::parse("by_duration:PT1M0.5S", 0, 0).expect("a reset");
+        assert_eq!(reset.show(), "by_duration:PT60.500S");
+        assert_eq!(OffsetReset::parse(&reset.show(), 0, 0), Some(reset));
+    }
+}

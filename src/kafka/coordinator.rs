@@ -30,8 +30,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use self::group::Group;
-pub use self::offsets::CommittedOffset;
 use self::modern::OwnAssignor;
+pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
 pub use self::share::ShareAsk;
 use super::config::BrokerConfig;

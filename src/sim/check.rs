@@ -32,7 +32,7 @@ pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::{Fact, NodeState};
+use crate::kafka::fact::{Fact, LeaveReason, NodeState, ResetReason};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -206,7 +206,13 @@ impl Checks {
                     let holds = assigned.iter().chain(revoking).cloned();
                     self.groups.reconciled(stamped, group, member, holds, verdict);
                 }
-                Fact::MemberRemoved { group, member, .. } => self.groups.removed(group, member),
+                Fact::MemberRemoved { group, member, reason } => {
+                    self.groups.removed(group, member);
+                    if *reason == LeaveReason::Replaced {
+                        self.groups.replaced(group);
+                    }
+                }
+                Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => self.groups.sought(*partition),
                 Fact::GroupState { group, to, generation, .. } => {
                     self.groups.generation(stamped, group, *generation, *to);
                 }

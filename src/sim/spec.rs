@@ -2,12 +2,14 @@
 
 mod consuming;
 
-pub use consuming::{CONDUCT, Conduct, PARTITION, READING, partition, show_partitions};
+pub use consuming::{CONDUCT, Conduct, PARTITION, READING, TYPE, partition, show_partitions};
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::kafka::config::{Acks, BrokerConfig, ConsumerConfig, GroupProtocol, ProducerConfig, SettingError, TopicConfig};
+use crate::kafka::config::{
+    Acks, BrokerConfig, ConsumerConfig, GroupProtocol, ProducerConfig, SettingError, TopicConfig,
+};
 use crate::kafka::ids::{BrokerId, ControllerId, Name, ZooKeeperId};
 use crate::kafka::workload::Workload;
 use crate::time::{Duration, Instant};
@@ -73,8 +75,6 @@ pub struct ConsumerSpec {
     /// Without the prefix: `c1` is `consumer-c1`.
     pub name: String,
     pub group: Option<String>,
-    /// The group is a share group.
-    pub share: bool,
     /// Empty where it reads by a pattern or has its partitions assigned.
     pub topics: Vec<String>,
     /// `topics-pattern`: it subscribes to all topics whose whole name matches.
@@ -192,18 +192,6 @@ pub fn check_assignment(
         }
     }
     Ok(())
-}
-
-/// What [`consumer_type`] takes, for error messages.
-pub const CONSUMER_TYPES: &str = "`consumer` or `share`";
-
-/// Whether a consumer's `type` makes it a member of a share group.
-pub fn consumer_type(text: &str) -> Option<bool> {
-    match text {
-        "consumer" => Some(false),
-        "share" => Some(true),
-        _ => None,
-    }
 }
 
 fn is_given(overrides: &[(String, String)], key: &str) -> bool {

@@ -15,7 +15,8 @@ use crate::kafka::ids::{Generation, LeaderEpoch, Name, TopicPartition};
 use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatRequest;
 use crate::kafka::message::{
     EpochQuestion, FetchPartition, FetchRequest, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-    OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, OffsetSpec, ProduceRequest, Request, Response,
+    OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, OffsetSpec, ProduceRequest, Request,
+    Response,
 };
 use crate::kafka::record::{Batch, BatchBuilder};
 use crate::time::Duration;
@@ -234,7 +235,9 @@ impl Trace {
         self.cluster.wait(Duration::secs(1));
         let owned = match asked.get("owned") {
             None => None,
-            Some(topics) => Some(partitions_of(topics).ok_or_else(|| Trouble::Unreadable(format!("`owned`: {topics}")))?),
+            Some(topics) => {
+                Some(partitions_of(topics).ok_or_else(|| Trouble::Unreadable(format!("`owned`: {topics}")))?)
+            }
         };
         let topics = asked.get("topics").and_then(Value::as_array);
         let request = ConsumerGroupHeartbeatRequest {

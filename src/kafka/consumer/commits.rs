@@ -313,3 +313,20 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::consumer::fetcher::State;
+
+    #[test]
+    fn an_answer_that_comes_late_sets_nothing_back() {
+        let mut partition = Partition::new(State::Fetching);
+        partition.note_commit(2, 20);
+        partition.note_commit(1, 10);
+        assert_eq!(partition.committed, Some(20));
+        // After a seek a later commit may well say less.
+        partition.note_commit(3, 5);
+        assert_eq!(partition.committed, Some(5));
+    }
+}

@@ -35,9 +35,9 @@ pub fn upgraded(classic: &ClassicGroup, image: &MetadataImage) -> Vec<ConsumerRe
             let subscription = classic.protocol().and_then(|protocol| {
                 member.protocols().iter().find(|(name, _)| name == protocol).map(|(_, subscription)| subscription)
             });
-            let subscription = subscription.or_else(|| member.protocols().first().map(|(_, subscription)| subscription));
-            let assigned: Epochs =
-                by_id(image, member.assignment()).map(|partition| (partition, epoch)).collect();
+            let subscription =
+                subscription.or_else(|| member.protocols().first().map(|(_, subscription)| subscription));
+            let assigned: Epochs = by_id(image, member.assignment()).map(|partition| (partition, epoch)).collect();
             Member {
                 standing: Standing {
                     epoch,
@@ -51,7 +51,9 @@ pub fn upgraded(classic: &ClassicGroup, image: &MetadataImage) -> Vec<ConsumerRe
                 client_id: member.client_id().clone(),
                 host: member.host().clone(),
                 rebalance_timeout: Some(member.rebalance_timeout()),
-                topics: Rc::new(subscription.into_iter().flat_map(|subscription| subscription.topics.iter().cloned()).collect()),
+                topics: Rc::new(
+                    subscription.into_iter().flat_map(|subscription| subscription.topics.iter().cloned()).collect(),
+                ),
                 classic: Some(Rc::new(ClassicMember {
                     session_timeout: member.session_timeout(),
                     protocols: member.protocols().to_vec(),
@@ -61,11 +63,14 @@ pub fn upgraded(classic: &ClassicGroup, image: &MetadataImage) -> Vec<ConsumerRe
         })
         .collect();
     let hash = metadata_hash(members.iter(), &BTreeMap::new(), image);
-    let told = members.iter().map(|member| ConsumerRecord::Member { member: member.id.clone(), value: Some(member.record()) });
+    let told =
+        members.iter().map(|member| ConsumerRecord::Member { member: member.id.clone(), value: Some(member.record()) });
     let mut records: Vec<ConsumerRecord> = told.collect();
     records.push(ConsumerRecord::Epoch(Some((epoch, hash))));
     let target = |member: &Member| Some(member.assigned().collect());
-    records.extend(members.iter().map(|member| ConsumerRecord::Target { member: member.id.clone(), value: target(member) }));
+    records.extend(
+        members.iter().map(|member| ConsumerRecord::Target { member: member.id.clone(), value: target(member) }),
+    );
     records.push(ConsumerRecord::TargetEpoch(Some((epoch, 0))));
     records.extend(members.iter().map(Member::current_record));
     records
@@ -103,7 +108,8 @@ impl ConsumerGroup {
             return Ok((Changes::default(), answer(ErrorCode::MemberIdRequired, Generation(-1), None)));
         }
         let mut changes = Changes::default();
-        let (before, is_new) = self.classic_sender(&id, is_unknown, request.group_instance_id.as_ref(), &mut changes)?;
+        let (before, is_new) =
+            self.classic_sender(&id, is_unknown, request.group_instance_id.as_ref(), &mut changes)?;
         let mut after = Member::clone(&before);
         after.take_join(request, &protocol.1);
         let owned: Vec<TopicPartition> = by_id(turn.image, &protocol.1.owned_partitions).collect();
@@ -146,12 +152,17 @@ impl ConsumerGroup {
     }
 
     /// Handles SyncGroup (`classicGroupSyncToConsumerGroup`): what is assigned.
-    pub fn classic_sync(&mut self, request: &SyncGroupRequest, turn: &mut Turn) -> Result<SyncGroupResponse, ErrorCode> {
+    pub fn classic_sync(
+        &mut self,
+        request: &SyncGroupRequest,
+        turn: &mut Turn,
+    ) -> Result<SyncGroupResponse, ErrorCode> {
         let member = self.classic_member(&request.member_id, request.group_instance_id.as_ref())?;
         if request.generation != member.standing.epoch {
             return Err(ErrorCode::IllegalGeneration);
         }
-        let protocol = member.classic.as_ref().and_then(|classic| classic.protocols.first()).map(|(name, _)| name.clone());
+        let protocol =
+            member.classic.as_ref().and_then(|classic| classic.protocols.first()).map(|(name, _)| name.clone());
         if request.protocol.is_some() && request.protocol != protocol {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -250,7 +261,8 @@ impl ConsumerGroup {
         if !allowed || !fits || stays.is_empty() || stays.iter().any(|member| member.classic.is_none()) {
             return None;
         }
-        let protocols = |member: &&Member| member.classic.as_ref().map(|classic| classic.protocols.clone()).unwrap_or_default();
+        let protocols =
+            |member: &&Member| member.classic.as_ref().map(|classic| classic.protocols.clone()).unwrap_or_default();
         let common = |name: &Name| stays.iter().all(|member| protocols(member).iter().any(|(other, _)| other == name));
         let protocol = protocols(stays.first()?).into_iter().map(|(name, _)| name).find(common)?;
         let members = stays.iter().map(|member| {

@@ -20,6 +20,8 @@ pub(super) struct GroupChecks {
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
+    /// Where an application has moved its position by itself: what it commits there may fall.
+    sought: BTreeSet<TopicPartition>,
     /// Groups without members: whoever commits for them comes from outside, and may go back.
     empty: BTreeSet<Name>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
@@ -60,6 +62,17 @@ impl GroupChecks {
                 verdict.report("OneReaderPerGeneration", stamped, what);
             }
         }
+    }
+
+    /// A static member has another process now: that one has the partitions, in the same generation. The one before
+    /// learns by its next request that it is fenced.
+    pub(super) fn replaced(&mut self, group: &Name) {
+        self.owners.retain(|(of, _), _| of != group);
+    }
+
+    /// An application has moved its position.
+    pub(super) fn sought(&mut self, partition: TopicPartition) {
+        self.sought.insert(partition);
     }
 
     /// A consumer has let partitions go: whoever comes in its place may read them in the same generation.
@@ -132,7 +145,7 @@ impl GroupChecks {
         verdict: &mut Verdict,
     ) {
         // Where records went, a consumer may have been beyond what is left.
-        let forgiven = verdict.is_forgiven(partition);
+        let forgiven = verdict.is_forgiven(partition) || self.sought.contains(&partition);
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         if let Some(end) = ends.max().filter(|end| offset > *end && !forgiven) {
             let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));

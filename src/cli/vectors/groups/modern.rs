@@ -224,7 +224,8 @@ pub fn state_of(group: &ConsumerGroup) -> String {
 
 /// The same of what the case expects.
 pub fn in_order(expected: &Value) -> Value {
-    let Some((head, members)) = expected.as_str().filter(|text| text.starts_with("consumer|")).and_then(|text| text.rsplit_once('|'))
+    let Some((head, members)) =
+        expected.as_str().filter(|text| text.starts_with("consumer|")).and_then(|text| text.rsplit_once('|'))
     else {
         return expected.clone();
     };

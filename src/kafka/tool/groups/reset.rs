@@ -22,6 +22,11 @@ use super::{
 };
 use crate::time::Instant;
 
+/// `ConsumerGroupCommandOptions.checkArgs`
+const UNDECIDED: &str = "WARN: No action will be performed as the --execute option is missing. In version 5.0, this command will \
+                         require either --dry-run or --execute to be specified. You should add the --dry-run option explicitly \
+                         if you are scripting this command and want to keep the current default behavior without prompting.";
+
 /// Where the tool is.
 #[derive(Clone, Debug)]
 pub struct Talk {
@@ -93,6 +98,9 @@ impl Talk {
     }
 
     pub fn next(&mut self, now: Instant, paper: &mut Paper) -> Next {
+        if std::mem::take(&mut self.job.undecided) {
+            paper.line(UNDECIDED);
+        }
         // A duration counts back from when the tool first looks.
         if let ResetTo::Ago(millis) = self.job.to {
             self.job.to = ResetTo::Time(now.timestamp_ms().saturating_sub(millis));
