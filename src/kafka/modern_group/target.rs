@@ -79,7 +79,8 @@ impl ConsumerGroup {
             return Target { epoch: self.assignment_epoch, partitions };
         }
         let others = || self.members().filter(|member| !self.is_replaced_by(member, after));
-        let members: Vec<&Member> = others().chain([after]).collect();
+        let mut members: Vec<&Member> = others().chain([after]).collect();
+        members.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let assigned = self.assign(&members, turn);
         let mut mine = Rc::default();
         for member in &members {
