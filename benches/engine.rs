@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use brokerscope::kafka::assignor::{Assignor, Member, Topic, Topics};
+use brokerscope::kafka::ids::Generation;
 use brokerscope::sim::history::History;
 use brokerscope::sim::scenario::Scenario;
 use brokerscope::sim::world::World;
@@ -59,6 +61,65 @@ fn scenario(brokers: u32, partitions: u32, producers: u32, rate: u64, consumers:
         .expect("a string");
     }
     Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Budget: well under a second, as the page does it, too. Each member says what it had before the last one joined; `mixed`
+/// members subscribe to nine topics in ten.
+#[divan::bench(
+    args = assignor_cases(),
+    sample_count = 5,
+    sample_size = 1
+)]
+fn assignors(bencher: Bencher, case: &AssignorCase) {
+    let (topics, members) = case.group();
+    bencher.bench_local(|| case.assignor.assign(&topics, &members));
+}
+
+/// An assignor, and the size of a group.
+struct AssignorCase {
+    assignor: Assignor,
+    members: u32,
+    partitions: u32,
+    mixed: bool,
+}
+
+fn assignor_cases() -> Vec<AssignorCase> {
+    let sizes = [(100, 1000), (1000, 10_000)].into_iter().flat_map(|size| [(size, false), (size, true)]);
+    sizes
+        .flat_map(|((members, partitions), mixed)| {
+            Assignor::ALL.iter().map(move |assignor| AssignorCase { assignor: *assignor, members, partitions, mixed })
+        })
+        .collect()
+}
+
+impl AssignorCase {
+    /// Ten topics, and members of whom one is new.
+    fn group(&self) -> (Topics, Vec<Member>) {
+        let topics: Topics =
+            (0..10).map(|topic| (format!("t{topic}").into(), Topic::of(self.partitions / 10))).collect();
+        let member = |id: u32| {
+            let wanted = (0..10).filter(|topic| !self.mixed || id % 10 != *topic);
+            Member::new(&format!("consumer-{id}"), wanted.map(|topic| format!("t{topic}").into()))
+        };
+        let members: Vec<Member> = (0..self.members).map(member).collect();
+        let before = self.assignor.assign(&topics, &members[1..]);
+        let owned = |member: &Member| before.get(&member.id).cloned().unwrap_or_default();
+        let members = members
+            .into_iter()
+            .map(|member| {
+                let owned = owned(&member);
+                member.owning(owned, Some(Generation(1)))
+            })
+            .collect();
+        (topics, members)
+    }
+}
+
+impl std::fmt::Display for AssignorCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mixed = if self.mixed { ", mixed" } else { "" };
+        write!(f, "{} x {} {}{mixed}", self.members, self.partitions, self.assignor.name())
+    }
 }
 
 fn at(secs: u64) -> Instant {

@@ -32,8 +32,8 @@ use std::rc::Rc;
 
 use self::group::Group;
 use super::config::AssignmentStrategy;
-use super::ids::Name;
-use super::message::Subscription;
+use super::ids::{Generation, Name};
+use super::message::{Subscription, UserData};
 
 /// A way to share partitions among members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +171,21 @@ impl From<&(Name, Option<Name>, Rc<Subscription>)> for Member {
 }
 
 impl Member {
+    /// A dynamic member that owns nothing.
+    pub fn new(id: &str, topics: impl IntoIterator<Item = Name>) -> Self {
+        let subscription = Subscription { topics: topics.into_iter().collect(), ..Subscription::default() };
+        Self { id: id.into(), instance_id: None, subscription: Rc::new(subscription) }
+    }
+
+    /// The member, saying that it had these partitions in every way that an assignor may listen to.
+    pub fn owning(mut self, partitions: Vec<(Name, u32)>, generation: Option<Generation>) -> Self {
+        let subscription = Rc::make_mut(&mut self.subscription);
+        subscription.user_data = Some(UserData::Sticky { partitions: partitions.clone(), generation });
+        subscription.owned_partitions = partitions;
+        subscription.generation = generation;
+        self
+    }
+
     /// `client.rack`; an empty one is none.
     fn rack(&self) -> Option<&Name> {
         self.subscription.rack.as_ref().filter(|rack| !rack.is_empty())

@@ -26,6 +26,7 @@ mod joining;
 mod membership;
 mod modern;
 mod offsets;
+mod share;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use self::dead_letters::DeadLetters;
 use self::fetcher::Fetcher;
 use self::membership::{Membership, Sent};
 use self::offsets::CommittedSearch;
+use self::share::ShareConsumer;
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
@@ -72,6 +74,8 @@ pub struct ConsumerSetup {
     pub client_id: Name,
     /// `group.id`. Without one the consumer reads all partitions of its topics, and commits nothing.
     pub group: Option<Name>,
+    /// The group is a share group (KIP-932).
+    pub share: bool,
     pub reads: Reads,
     pub task: Task,
     pub config: ConsumerConfig,
@@ -113,6 +117,8 @@ pub struct Consumer {
     wake: Option<Instant>,
     /// [`Timer::PollDeadline`] is set.
     poll_deadline_armed: bool,
+    /// A share consumer is this, and nothing of the above.
+    share: Option<Box<ShareConsumer>>,
 }
 
 /// How far close() has come.
@@ -186,7 +192,10 @@ enum Purpose {
 
 impl Consumer {
     pub fn new(setup: ConsumerSetup) -> Self {
-        let ConsumerSetup { id, name, client_id, group, reads, task, config, bootstrap, rng, dead_letters } = setup;
+        let of_share_group = setup.group.clone().filter(|_| setup.share);
+        let share = of_share_group.map(|group| Box::new(ShareConsumer::new(setup.clone(), group)));
+        let ConsumerSetup { id, name, client_id, group, share: _, reads, task, config, bootstrap, rng, dead_letters } =
+            setup;
         let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
         let topics = reads.topics();
         let mut consumer = Self {
@@ -212,6 +221,7 @@ impl Consumer {
             fatal: None,
             wake: None,
             poll_deadline_armed: false,
+            share,
             config,
         };
         consumer.want_metadata();
@@ -219,6 +229,9 @@ impl Consumer {
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if let Some(share) = &mut self.share {
+            return share.step(now, input, out);
+        }
         if self.closing == Closing::Closed && !matches!(input, Input::Start) {
             return;
         }
@@ -249,11 +262,13 @@ impl Consumer {
 
     /// Changes the settings, from now on.
     pub fn set_config(&mut self, config: ConsumerConfig) {
+        self.share.iter_mut().for_each(|share| share.set_config(config.clone()));
         self.config = config;
     }
 
     /// Changes what the application does with records, from the next one on.
     pub fn set_task(&mut self, task: Task) {
+        self.share.iter_mut().for_each(|share| share.set_task(task.clone()));
         self.application.set_task(task);
     }
 
@@ -282,14 +297,19 @@ impl Consumer {
         &self.config
     }
 
-    /// Empty until the coordinator has given it one.
+    /// Whether it is a member of a share group.
+    pub fn is_share(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Empty until the coordinator has given it one; a share consumer makes its own.
     pub fn member_id(&self) -> &Name {
-        self.membership.member_id()
+        self.share.as_ref().map_or_else(|| self.membership.member_id(), |share| share.member_id())
     }
 
     /// `None` while it is no member.
     pub fn generation(&self) -> Option<Generation> {
-        self.membership.generation()
+        self.share.as_ref().map_or_else(|| self.membership.generation(), |share| share.epoch())
     }
 
     /// Whether it worked out the group's assignment.
@@ -298,42 +318,47 @@ impl Consumer {
     }
 
     pub fn coordinator(&self) -> Option<BrokerId> {
-        self.membership.coordinator()
+        self.share.as_ref().map_or_else(|| self.membership.coordinator(), |share| share.coordinator())
     }
 
     /// The partitions it reads, in order.
     pub fn assigned(&self) -> impl Iterator<Item = AssignedPartition> {
-        self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
+        let shared = self.share.iter().flat_map(|share| share.assigned());
+        let owned = self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
             partition,
             position: state.position,
             committed: state.committed,
             buffered: self.fetcher.buffered(partition),
             paused: state.is_paused(),
             high_watermark: state.high_watermark,
-        })
+        });
+        shared.chain(owned)
     }
 
     /// What the application works on now. This decodes the record's batch.
     pub fn working(&self) -> Option<Working> {
-        self.application.working()
+        self.share.as_ref().map_or_else(|| self.application.working(), |share| share.working())
     }
 
     /// Records that poll() has returned.
     pub fn polled(&self) -> u64 {
-        self.application.polled_count()
+        self.share.as_ref().map_or_else(|| self.application.polled_count(), |share| share.polled())
     }
 
     /// Records that the application is done with.
     pub fn processed(&self) -> u64 {
-        self.application.processed_count()
+        self.share.as_ref().map_or_else(|| self.application.processed_count(), |share| share.processed())
     }
 
     /// The error that ended it, if one did.
     pub fn fatal(&self) -> Option<ErrorCode> {
-        self.fatal
+        self.share.as_ref().map_or(self.fatal, |share| share.fatal())
     }
 
     pub fn phase(&self) -> Phase {
+        if let Some(share) = &self.share {
+            return share.phase();
+        }
         match (self.closing, self.membership.state()) {
             (Closing::Closed, _) => Phase::Closed,
             _ if self.application.is_busy() => Phase::Working,
@@ -354,6 +379,7 @@ impl Consumer {
             name: self.name.clone(),
             client_id: self.client_id.clone(),
             group: self.group.clone(),
+            share: false,
             reads: self.reads.clone(),
             task: self.application.task().clone(),
             config: self.config.clone(),
@@ -403,6 +429,10 @@ impl Consumer {
             out.cancel_timer(Timer::PollDeadline);
         }
         self.do_what_was_asked(now, out);
+        // What the background met comes up here, and nothing else is done (`pollHeartbeat`).
+        if self.fatal.is_some() {
+            return self.end_fatally(now, out);
+        }
         if self.is_member() {
             if self.keep_membership(now, out) {
                 self.commit_if_due(now, out);
@@ -417,9 +447,7 @@ impl Consumer {
         }
         self.find_positions(now, out);
         if self.fatal.is_some() {
-            self.closing = Closing::Requested;
-            self.close(now, out);
-            return false;
+            return self.end_fatally(now, out);
         }
         self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
         self.send_fetches(now, out);
@@ -429,6 +457,13 @@ impl Consumer {
             out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
         }
         returns
+    }
+
+    /// poll() throws, and the application closes its consumer.
+    fn end_fatally(&mut self, now: Instant, out: &mut Effects) -> bool {
+        self.closing = Closing::Requested;
+        self.close(now, out);
+        false
     }
 
     /// Whether a group gives it its partitions, or will.

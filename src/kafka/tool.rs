@@ -13,12 +13,14 @@ mod elect;
 mod get_offsets;
 mod groups;
 mod json;
+mod list_groups;
 mod log_dirs;
 mod options;
 mod print;
 mod produce;
 mod quorum;
 mod reassign;
+mod share_groups;
 mod topics;
 
 pub use command::ToolCommand;
@@ -107,6 +109,8 @@ enum Talk {
     Elect(elect::Talk),
     Reassign(reassign::Talk),
     Groups(groups::Talk),
+    ShareGroups(share_groups::Talk),
+    ListGroups(list_groups::Talk),
     LogDirs(log_dirs::Talk),
     GetOffsets(get_offsets::Talk),
     Produce(produce::Talk),
@@ -123,6 +127,8 @@ impl Talk {
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::ShareGroups(job) => Self::ShareGroups(share_groups::Talk::new(job.clone())),
+            Job::ListGroups(job) => Self::ListGroups(list_groups::Talk::new(job.clone())),
             Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
             // Who runs the machine has read the files; there is nobody to ask.
@@ -140,7 +146,9 @@ impl Talk {
             Self::Configs(talk) => talk.next(),
             Self::Elect(talk) => talk.next(),
             Self::Reassign(talk) => talk.next(paper, rng),
-            Self::Groups(talk) => talk.next(paper),
+            Self::Groups(talk) => talk.next(now, paper),
+            Self::ShareGroups(talk) => talk.next(paper),
+            Self::ListGroups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
             Self::GetOffsets(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
@@ -160,6 +168,8 @@ impl Talk {
             Self::Elect(talk) => talk.answer(response, paper),
             Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::ShareGroups(talk) => talk.answer(from, response, paper),
+            Self::ListGroups(talk) => talk.answer(response),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::GetOffsets(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
@@ -173,6 +183,8 @@ impl Talk {
     fn no_answer(&mut self) {
         match self {
             Self::Groups(talk) => talk.no_answer(),
+            Self::ShareGroups(talk) => talk.no_answer(),
+            Self::ListGroups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
             Self::GetOffsets(talk) => talk.no_answer(),
@@ -193,6 +205,8 @@ impl Talk {
             Self::Elect(talk) => talk.give_up(paper),
             Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::ShareGroups(talk) => talk.give_up(paper),
+            Self::ListGroups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
             Self::GetOffsets(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),

@@ -291,7 +291,10 @@ impl Sheet<'_> {
                 due: letter.due,
                 sort: sort(letter),
                 request: letter.request,
-                label: letter.error.filter(|_| sort(letter) == Sort::Error).map_or(letter.api.name(), |error| error.name()),
+                label: letter
+                    .error
+                    .filter(|_| sort(letter) == Sort::Error)
+                    .map_or(letter.api.name(), |error| error.name()),
             });
         }
     }

@@ -38,7 +38,7 @@ use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::consumer::Consumer;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::{Fact, GroupPhase, ModernGroupPhase, NodeState, ResetReason};
+use crate::kafka::fact::{Fact, GroupPhase, LeaveReason, ModernGroupPhase, NodeState, ResetReason};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::message::{Message, Request};
@@ -224,8 +224,9 @@ impl Checks {
                     self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
                     self.readers.assigned(stamped, group, partitions, member, world, verdict);
                 }
-                Fact::PartitionsRevoked { partitions, .. } | Fact::PartitionsLost { partitions, .. } => {
+                Fact::PartitionsRevoked { group, partitions } | Fact::PartitionsLost { group, partitions, .. } => {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.groups.released(group, partitions, member);
                     self.readers.gave_up(member, partitions);
                 }
                 Fact::Polled { partition, .. } => {
@@ -236,11 +237,8 @@ impl Checks {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.readers.joins(stamped, member, world, verdict);
                 }
-                Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => {
-                    let Some(Node::Consumer(member)) = stamped.node else { continue };
-                    let group = world.consumer(member).and_then(Consumer::group);
-                    group.iter().for_each(|group| self.groups.sought(group, *partition));
-                }
+                Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => self.groups.sought(*partition),
+                Fact::GroupConverted { group, .. } => self.groups.converted(group),
                 Fact::GroupState { group, to, .. } => {
                     self.groups.attended(stamped, group, *to == GroupPhase::Empty);
                 }
@@ -251,11 +249,17 @@ impl Checks {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.readers.heard_of_epoch(stamped, member, (group, *to), &self.logs, world, verdict);
                 }
-                Fact::MemberReconciled { group, member, epoch, .. } => {
+                Fact::MemberReconciled { group, member, epoch, assigned, revoking, .. } => {
+                    let holds = assigned.iter().chain(revoking).cloned();
+                    self.groups.reconciled(stamped, group, member, holds, verdict);
                     let Some(broker) = broker else { continue };
-                    self.readers.reconciled(stamped, broker, (group, member, *epoch), world, verdict);
+                    self.readers.reconciled(broker, (group, member, *epoch), world);
                 }
-                Fact::MemberRemoved { group, reason, .. } => {
+                Fact::MemberRemoved { group, member, reason } => {
+                    self.groups.removed(group, member);
+                    if *reason == LeaveReason::Replaced {
+                        self.groups.replaced(group);
+                    }
                     let Some(broker) = broker else { continue };
                     groups::epochs_rise(stamped, broker, (group, *reason), facts, world, verdict);
                 }
@@ -280,6 +284,7 @@ impl Checks {
                 }
                 Fact::CoordinatorLoaded { partition, .. } => {
                     let Some(broker) = broker else { continue };
+                    self.groups.forget_holders();
                     self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }
                 _ => {}

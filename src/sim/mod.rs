@@ -8,6 +8,8 @@ pub mod command;
 
 pub mod report;
 
+pub mod sharing;
+
 pub mod scenario;
 
 pub mod queue;
@@ -21,6 +23,8 @@ pub mod books;
 pub mod letters;
 
 pub mod rebalances;
+
+pub mod compare;
 
 pub mod check;
 

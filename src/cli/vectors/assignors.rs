@@ -11,7 +11,7 @@ use super::file;
 use super::finding::Findings;
 use crate::kafka::assignor::{Assignor, Member, Topic, Topics};
 use crate::kafka::ids::{Generation, Name};
-use crate::kafka::message::{Subscription, UserData};
+use crate::kafka::message::Subscription;
 
 /// Each member's partitions, as `topic-0`.
 pub type Assignment = BTreeMap<String, Vec<String>>;
@@ -261,7 +261,6 @@ impl CaseTopic {
 }
 
 impl CaseMember {
-    /// It says what it owns in every way that an assignor may listen to.
     fn to_member(&self) -> Result<Member, String> {
         let owned = self.owned.names();
         let owned = owned.iter().map(|text| split(text).ok_or_else(|| format!("`{text}` is no partition")));
@@ -270,13 +269,12 @@ impl CaseMember {
         let generation = self.generation.filter(|generation| *generation >= 0).map(Generation);
         let subscription = Subscription {
             topics: self.subscription.iter().map(|topic| topic.as_str().into()).collect(),
-            user_data: Some(UserData::Sticky { partitions: owned_partitions.clone(), generation }),
-            owned_partitions,
-            generation,
             rack: self.rack.as_deref().map(Name::from),
+            ..Subscription::default()
         };
         let instance_id = self.instance_id.as_deref().map(Name::from);
-        Ok(Member { id: self.id.as_str().into(), instance_id, subscription: Rc::new(subscription) })
+        let member = Member { id: self.id.as_str().into(), instance_id, subscription: Rc::new(subscription) };
+        Ok(member.owning(owned_partitions, generation))
     }
 }
 

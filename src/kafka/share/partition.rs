@@ -218,6 +218,17 @@ impl SharePartition {
         self.end
     }
 
+    /// How many records below the end of the log still need delivery (KIP-1226).
+    pub fn lag(&self, log_end: Offset) -> Offset {
+        (log_end - self.start - Offset::from(self.delivery_complete_count())).max(0)
+    }
+
+    /// How many records from the start on need no delivery any more.
+    fn delivery_complete_count(&self) -> i32 {
+        let done = self.runs.iter().filter(|(first, run)| **first >= self.start && run.state.is_terminal());
+        done.map(|(first, run)| length(*first, run.last).cast_signed()).sum()
+    }
+
     /// What is in the window, in order.
     pub fn records(&self) -> impl Iterator<Item = Records> {
         self.runs.iter().map(|(first, run)| Records {
@@ -264,6 +275,9 @@ impl SharePartition {
             // Nothing new, but what is back already counts.
             last = last.min(self.end - 1);
             max = wish.max_records.min((self.end - from).max(0) as u32);
+        }
+        if last < from {
+            return acquired.records;
         }
         let holder = Holder { member: wish.member.clone(), locked_until: now + limits.lock };
         let free: Vec<Offset> =
@@ -416,13 +430,12 @@ impl SharePartition {
 
     /// What the share coordinator should be told.
     pub fn to_write(&self, batches: Vec<StateBatch>) -> WriteShareGroupStateRequest {
-        let done = self.runs.iter().filter(|(first, run)| **first >= self.start && run.state.is_terminal());
         WriteShareGroupStateRequest {
             key: self.key.clone(),
             state_epoch: self.state_epoch,
             leader_epoch: self.leader_epoch,
             start_offset: self.start,
-            delivery_complete_count: done.map(|(first, run)| length(*first, run.last).cast_signed()).sum(),
+            delivery_complete_count: self.delivery_complete_count(),
             batches,
         }
     }

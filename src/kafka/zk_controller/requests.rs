@@ -66,7 +66,7 @@ impl AdminRequest {
             }
             Self::AlterConfigs(request) => {
                 let mut results: Vec<TopicResult> = request.topics.iter().map(|(name, ..)| refused(name)).collect();
-                if !request.cluster.is_empty() {
+                if !request.cluster.is_empty() || !request.brokers.is_empty() {
                     results.push(refused(&"".into()));
                 }
                 Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse { results })

@@ -30,7 +30,8 @@ impl Axis {
 
     /// Quiet stretches are drawn together.
     pub fn eased(slide: &Slide) -> Self {
-        let mut times: Vec<u64> = slide.arrows.iter().flat_map(|arrow| [arrow.sent, arrow.due]).map(Instant::as_micros).collect();
+        let mut times: Vec<u64> =
+            slide.arrows.iter().flat_map(|arrow| [arrow.sent, arrow.due]).map(Instant::as_micros).collect();
         times.extend(slide.marks.iter().map(|mark| mark.at.as_micros()));
         times.extend(slide.states.iter().map(|state| state.from.as_micros()));
         let spells = slide.rows.iter().take(MOST).flat_map(|row| &row.spells);

@@ -30,12 +30,14 @@ use crate::sim::trace::Stamped;
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
+    /// What each member of the consumer protocol holds, as its coordinator has it.
+    holders: BTreeMap<Name, BTreeMap<Name, BTreeSet<(Name, u32)>>>,
     /// Since when, in milliseconds since 1970, a group has no members: whoever commits for it comes from outside, and may go
     /// back. `None` while it has some.
     empty_since: BTreeMap<Name, Option<i64>>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
-    /// Where a member has sought, the next commit may fall.
-    sought: BTreeSet<(Name, TopicPartition)>,
+    /// Where an application has moved its position by itself: what it commits there may fall.
+    sought: BTreeSet<TopicPartition>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
@@ -58,12 +60,15 @@ impl GroupChecks {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        // A share group gives a partition to as many as like.
+        if is_share_group(group, world) {
+            return;
+        }
         for partition in partitions {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
             // A coordinator whose log is gone counts generations from the beginning.
             let lost = || verdict.forgiven.iter().any(|of| world.name(*of).starts_with(OFFSETS_TOPIC));
-            let is_other = |other: ClientId| other != member && !share_a_place(other, member, world);
-            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && is_other(*other) && !lost()) {
+            if let Some((_, other)) = before.filter(|(of, other)| *of == generation && *other != member && !lost()) {
                 let what = format!(
                     "{} has two readers in generation {generation} of {group}: clients {other} and {member}",
                     world.name(*partition)
@@ -73,15 +78,71 @@ impl GroupChecks {
         }
     }
 
+    /// A static member has another process now: that one has the partitions, in the same generation. The one before
+    /// learns by its next request that it is fenced.
+    pub(super) fn replaced(&mut self, group: &Name) {
+        self.owners.retain(|(of, _), _| of != group);
+    }
+
+    /// An application has moved its position.
+    pub(super) fn sought(&mut self, partition: TopicPartition) {
+        self.sought.insert(partition);
+    }
+
+    /// A consumer has let partitions go: whoever comes in its place may read them in the same generation.
+    pub(super) fn released(&mut self, group: &Name, partitions: &[TopicPartition], member: ClientId) {
+        for partition in partitions {
+            let key = (group.clone(), *partition);
+            if self.owners.get(&key).is_some_and(|(_, owner)| *owner == member) {
+                self.owners.remove(&key);
+            }
+        }
+    }
+
+    /// The coordinator has led a member of the consumer protocol (KIP-848) a step on: what that may read, or is still to
+    /// give up, is nobody else's.
+    pub(super) fn reconciled(
+        &mut self,
+        stamped: &Stamped,
+        group: &Name,
+        member: &Name,
+        holds: impl Iterator<Item = (Name, u32)>,
+        verdict: &mut Verdict,
+    ) {
+        let members = self.holders.entry(group.clone()).or_default();
+        let holds: BTreeSet<(Name, u32)> = holds.collect();
+        let lost = !verdict.forgiven.is_empty();
+        for (other, theirs) in members.iter().filter(|(other, _)| *other != member && !lost) {
+            if let Some((topic, partition)) = theirs.intersection(&holds).next() {
+                let what = format!("{topic}-{partition} is held by two members of {group}: {other} and {member}");
+                verdict.report("OneReaderPerGeneration", stamped, what);
+            }
+        }
+        members.insert(member.clone(), holds);
+    }
+
+    /// A member is out: it holds nothing.
+    pub(super) fn removed(&mut self, group: &Name, member: &Name) {
+        if let Some(members) = self.holders.get_mut(group) {
+            members.remove(member);
+        }
+    }
+
+    /// A coordinator takes over: what the one before had not replicated may not be there.
+    pub(super) fn forget_holders(&mut self) {
+        self.holders.clear();
+    }
+
+    /// The group follows another protocol now: who holds what is written down anew.
+    pub(super) fn converted(&mut self, group: &Name) {
+        self.holders.remove(group);
+        self.replaced(group);
+    }
+
     /// A group has come to a state, in which it has members or not.
     pub(super) fn attended(&mut self, stamped: &Stamped, group: &Name, is_empty: bool) {
         let since = self.empty_since.entry(group.clone()).or_default();
         *since = is_empty.then(|| since.unwrap_or(stamped.at.timestamp_ms()));
-    }
-
-    /// A member's application has moved its position.
-    pub(super) fn sought(&mut self, group: &Name, partition: TopicPartition) {
-        self.sought.insert((group.clone(), partition));
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fact's own fields")]
@@ -96,7 +157,7 @@ impl GroupChecks {
         verdict: &mut Verdict,
     ) {
         // Where records went, a consumer may have been beyond what is left.
-        let forgiven = verdict.is_forgiven(partition);
+        let forgiven = verdict.is_forgiven(partition) || self.sought.contains(&partition);
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         if let Some(end) = ends.max().filter(|end| offset > *end && !forgiven) {
             let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));
@@ -126,9 +187,8 @@ impl GroupChecks {
             Some(Some(since)) => taken_in.is_some_and(|at| at < *since),
             None => false,
         };
-        let sought = self.sought.remove(&key);
         let before = self.commits.insert(key, (offset, taken_in));
-        if let Some((fell_from, _)) = before.filter(|(before, _)| *before > offset && by_member && !sought && !forgiven) {
+        if let Some((fell_from, _)) = before.filter(|(before, _)| *before > offset && by_member && !forgiven) {
             let what = format!("{group} committed {offset} of {} after {fell_from}", world.name(partition));
             verdict.report("CommitsNeverFall", stamped, what);
         }
@@ -196,14 +256,6 @@ impl GroupChecks {
     }
 }
 
-/// Whether two consumers have the same `group.instance.id`: the one takes the other's place.
-fn share_a_place(one: ClientId, other: ClientId, world: &impl Witness) -> bool {
-    let instance = |id| world.consumer(id).and_then(|consumer| consumer.config().group_instance_id.clone());
-    let one = instance(one);
-    one.is_some() && one == instance(other)
-}
-
-/// A share group gives a partition to as many as like.
 fn is_share_group(group: &Name, world: &impl Witness) -> bool {
     let coordinators = world.broker_ids().into_iter().filter_map(|id| world.coordinator(id));
     coordinators.filter_map(|coordinator| coordinator.group(group)).any(|group| group.as_share().is_some())

@@ -12,10 +12,15 @@ use crate::rng::Rng;
 pub(super) fn broker_settings(rng: &mut Rng) -> String {
     format!(
         ", \"group.consumer.session.timeout.ms\" = {}, \"group.consumer.heartbeat.interval.ms\" = {}, \
-         \"group.consumer.assignment.interval.ms\" = {}",
+         \"group.consumer.assignment.interval.ms\" = {}, \"share.auto.offset.reset\" = \"earliest\", \
+         \"group.share.session.timeout.ms\" = {}, \"group.share.record.lock.duration.ms\" = {}, \
+         \"group.share.delivery.count.limit\" = {}",
         one_of(rng, &[4_000, 6_000, 10_000, 45_000]),
         one_of(rng, &[500, 1_000, 2_000]),
         one_of(rng, &[0, 0, 1_000]),
+        one_of(rng, &[4_000, 10_000, 45_000]),
+        one_of(rng, &[1_000, 3_000, 30_000]),
+        one_of(rng, &[2, 5]),
     )
 }
 
@@ -31,11 +36,29 @@ struct GroupDraw {
     max_poll: u64,
 }
 
-/// One or two groups that read these topics.
+/// One or two groups that read these topics, and a share group now and then.
 pub(super) fn groups(rng: &mut Rng, topics: &[&str], text: &mut String) {
     group(rng, "g", 0, topics, text);
     if rng.chance(1, 4) {
         group(rng, "h", 10, topics, text);
+    }
+    if rng.chance(1, 5) {
+        share_group(rng, topics, text);
+    }
+}
+
+fn share_group(rng: &mut Rng, topics: &[&str], text: &mut String) {
+    for number in 20..20 + rng.between(2, 4) {
+        let _ = write!(
+            text,
+            "\n[[consumer]]\nname = \"c{number}\"\ntype = \"share\"\ngroup = \"s\"\ntopics = [\"{}\"]\nwork = \"{}ms\"\n\
+             start = \"{}ms\"\nconfig = {{ \"max.poll.records\" = {}, \"share.acquire.mode\" = \"{}\" }}\n",
+            pick(rng, topics),
+            one_of(rng, &[0, 5, 50, 400]),
+            one_of(rng, &[0, 500, 4_000]),
+            one_of(rng, &[1, 10, 500]),
+            pick(rng, &["batch_optimized", "record_limit"]),
+        );
     }
 }
 

@@ -128,9 +128,11 @@ impl GroupTrack {
     ) {
         match to {
             GroupPhase::PreparingRebalance => {
-                let goes_on = self.rebalances.0.back_mut().filter(|last| {
-                    last.closed.is_none() || (last.unfinished && from == GroupPhase::Stable)
-                });
+                let goes_on = self
+                    .rebalances
+                    .0
+                    .back_mut()
+                    .filter(|last| last.closed.is_none() || (last.unfinished && from == GroupPhase::Stable));
                 match goes_on {
                     Some(last) => {
                         last.closed = None;
@@ -259,7 +261,8 @@ impl GroupTrack {
 
     /// A process that froze goes on where it was, until it hears that it is out: what nobody else has taken it reads.
     pub(super) fn went_on(&mut self, stamped: &Stamped, node: Node) {
-        let frozen = self.marks.0.iter().rev().find(|mark| mark.node == node).is_some_and(|mark| mark.what == What::Froze);
+        let frozen =
+            self.marks.0.iter().rev().find(|mark| mark.node == node).is_some_and(|mark| mark.what == What::Froze);
         self.mark(stamped, if frozen { What::WentOn } else { What::Started }, 0);
         let Some(held) = self.held.get(&node).cloned() else { return };
         for partition in held {

@@ -228,7 +228,8 @@ fn records_that_the_group_has_done_before_count_as_redelivered() {
 
 #[test]
 fn a_group_epoch_begins_a_rebalance_that_ends_when_all_are_stable() {
-    let epoch = |epoch| Fact::GroupEpoch { group: "g".into(), epoch: Generation(epoch), reason: EpochReason::MemberJoined };
+    let epoch =
+        |epoch| Fact::GroupEpoch { group: "g".into(), epoch: Generation(epoch), reason: EpochReason::MemberJoined };
     let state = |from, to, epoch| Fact::ModernGroupState { group: "g".into(), from, to, epoch: Generation(epoch) };
     use ModernGroupPhase::{Assigning, Empty, Reconciling, Stable};
     let mut told = Told::default();

@@ -15,7 +15,7 @@ use crate::sim::command::{Command, value_size};
 use crate::sim::report::Expectation;
 use crate::sim::spec::{
     self, BROKER_IDS, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NetworkSpec, ProducerSpec, READING, Settings,
-    TopicSpec, check_topic_name, is_client_name,
+    TYPE, TopicSpec, check_topic_name, is_client_name,
 };
 use crate::sim::units::{self, BANDWIDTH};
 use crate::time::{Duration, Instant};
@@ -313,6 +313,7 @@ fn template(field: &Field) -> Result<Template, ScenarioError> {
 fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioError> {
     let known = &[
         "name",
+        TYPE,
         "group",
         "topics",
         "topics-pattern",
@@ -340,10 +341,10 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
             ..ConsumerSpec::blank()
         };
         reading(table, &mut spec)?;
-        for field in CONDUCT.iter().filter_map(|key| table.get(key)) {
+        for field in CONDUCT.iter().chain(&[TYPE]).filter_map(|key| table.get(key)) {
             own(&field, &field.string()?, &mut spec)?;
         }
-        if let (Err(what), Some(field)) = (spec.check_own(), table.get("on-failure")) {
+        if let (Err(what), Some(field)) = (spec.check_own(), table.get("on-failure").or(table.get(TYPE))) {
             return Err(field.refuse(what));
         }
         Ok((spec, table))

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Machine, Remains, World};
-use crate::kafka::coordinator::GroupCoordinator;
+use crate::kafka::coordinator::{Group, GroupCoordinator};
 use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, Node, TopicPartition};
@@ -14,6 +14,7 @@ use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
 use crate::kafka::modern_group::ConsumerGroup;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::{ASSIGNOR, ShareGroup};
 use crate::kafka::zk_controller::ZkController;
 use crate::kafka::zookeeper::paths;
 use crate::sim::books::{Books, GroupAccount};
@@ -261,6 +262,9 @@ impl World {
 
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
         let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
+        let shares = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
+        let shares = shares.flat_map(|coordinator| coordinator.groups().filter_map(Group::as_share));
+        let shares = shares.map(|group| (group.id().to_string(), self.share_group_report(group)));
         coordinators
             .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
             .filter_map(|(coordinator, group)| {
@@ -271,7 +275,38 @@ impl World {
                 };
                 Some((group.id().to_string(), report))
             })
+            .chain(shares)
             .collect()
+    }
+
+    fn share_group_report(&self, group: &ShareGroup) -> GroupReport {
+        let members = group.members().map(|(id, member)| {
+            let partitions = member.assigned().iter().map(|partition| self.names.partition(*partition));
+            (member.client_id().unwrap_or(id).to_string(), partitions.collect())
+        });
+        let members = members.collect();
+        let windows = self.brokers().filter_map(|(_, _, broker)| broker).flat_map(|broker| {
+            let led = move |of: TopicPartition| broker.replica(of).is_some_and(|replica| replica.is_leader());
+            broker.share_partitions().filter(move |window| led(window.key().partition))
+        });
+        let offsets: BTreeMap<String, OffsetReport> = windows
+            .filter(|window| window.key().group == *group.id())
+            .map(|window| {
+                let partition = window.key().partition;
+                let log_end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+                let (committed, lag) = (Some(window.start()), Some(window.lag(log_end)));
+                (self.names.partition(partition), OffsetReport { committed, log_end, lag })
+            })
+            .collect();
+        GroupReport {
+            kind: "share".into(),
+            state: group.phase().name().into(),
+            generation: group.epoch().0,
+            protocol: Some(ASSIGNOR.into()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members,
+            offsets,
+        }
     }
 
     /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
@@ -290,16 +325,6 @@ impl World {
             members: members.collect(),
             offsets,
         }
-    }
-
-    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
-        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
-            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
-            let lag = (end - committed.offset).max(0);
-            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
-            (self.names.partition(partition), report)
-        });
-        offsets.collect()
     }
 
     fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
@@ -322,6 +347,16 @@ impl World {
             members,
             offsets,
         }
+    }
+
+    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
+        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
+            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+            let lag = (end - committed.offset).max(0);
+            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
+            (self.names.partition(partition), report)
+        });
+        offsets.collect()
     }
 
     fn producer_reports(&self) -> BTreeMap<String, ProducerReport> {

@@ -34,7 +34,7 @@ impl Default for Lens {
 pub struct Sight {
     pub lens: Lens,
     /// The moment on show on the stage.
-    pub now: Instant,
+    pub now: Option<Instant>,
     /// What the person points at, or has the focus on.
     pub spot: Option<Spot>,
     /// The pointer's place across.
@@ -247,8 +247,8 @@ impl Draw<'_> {
     /// The moment on the stage, and the one under the pointer.
     fn lines(&self) {
         let (pen, p) = (self.pen, self.p);
-        let now = self.x(self.sight.now);
-        if now >= self.left() && now <= self.right() + 1.0 {
+        let now = self.sight.now.map(|now| self.x(now));
+        if let Some(now) = now.filter(|now| *now >= self.left() && *now <= self.right() + 1.0) {
             pen.line(&[Point { x: now, y: AXIS - 4.0 }, Point { x: now, y: self.size.1 }], &p.accent, 1.5);
             pen.dot(Point { x: now, y: AXIS - 4.0 }, 4.0, &p.accent);
         }
@@ -385,26 +385,57 @@ impl Draw<'_> {
         self.pen.alpha(1.0);
     }
 
-    fn arrow(&self, arrow: &Arrow, (a, b): (f64, f64), chosen: bool, labelled: &mut [f64], hits: &mut Hits, spot: Spot) {
+    fn arrow(
+        &self,
+        arrow: &Arrow,
+        (a, b): (f64, f64),
+        chosen: bool,
+        labelled: &mut [f64],
+        hits: &mut Hits,
+        spot: Spot,
+    ) {
         let (pen, p) = (self.pen, self.p);
         let (start, end) = (Point { x: a, y: self.y(arrow.from) }, Point { x: b, y: self.y(arrow.to) });
         let faint = arrow.sort == Sort::Pulse;
         let color = self.tone(arrow.sort);
-        pen.alpha(if chosen { 1.0 } else if faint { 0.4 } else if arrow.request { 0.95 } else { 0.7 });
+        pen.alpha(if chosen {
+            1.0
+        } else if faint {
+            0.4
+        } else if arrow.request {
+            0.95
+        } else {
+            0.7
+        });
         if chosen {
             pen.line(&[start, end], &p.accent_soft, 7.0);
         }
         if !arrow.request {
             pen.dash(&[4.0, 3.0]);
         }
-        pen.line(&[start, end], color, if chosen { 2.5 } else if faint { 1.0 } else { 1.6 });
+        pen.line(
+            &[start, end],
+            color,
+            if chosen {
+                2.5
+            } else if faint {
+                1.0
+            } else {
+                1.6
+            },
+        );
         pen.dash(&[]);
         self.tip(start, end, color, if faint { 3.0 } else { 5.0 });
         hits.push((spot, start, end));
         let member = if arrow.request { arrow.from } else { arrow.to };
         let at = if arrow.request { a } else { b };
         let text = short(arrow);
-        if !faint && !text.is_empty() && (at > labelled[member] || chosen) && at < self.right() - 20.0 && at > self.left() {
+        if !faint
+            && !text.is_empty()
+            && (at > labelled[member] || chosen)
+            && at < self.right() - 20.0
+            && at > self.left()
+        {
             let width = pen.width(text, Face::Tiny);
             labelled[member] = at + width + 8.0;
             let y = self.y(member) + 14.0;
@@ -439,7 +470,13 @@ impl Draw<'_> {
         let faint = arrow.sort == Sort::Pulse;
         let half = (self.plan.lane * if faint { 0.18 } else { 0.36 }).min(10.0);
         let (top, bottom) = if arrow.request { (y - half * 2.0, y) } else { (y, y + half) };
-        self.pen.alpha(if chosen { 1.0 } else if faint { 0.45 } else { 0.9 });
+        self.pen.alpha(if chosen {
+            1.0
+        } else if faint {
+            0.45
+        } else {
+            0.9
+        });
         let (start, end) = (Point { x, y: top }, Point { x, y: bottom });
         self.pen.line(&[start, end], self.tone(arrow.sort), if chosen { 3.0 } else { 1.4 });
         hits.push((spot, start, end));
@@ -535,7 +572,13 @@ impl Draw<'_> {
                         pen.fill(body, 3.0, p.key_soft(hue));
                         if b - a > 70.0 && h > 12.0 {
                             let name = self.slide.lane(lane);
-                            pen.clipped((a.max(self.left()) + 6.0, y + h - 4.0), name, Face::MonoTiny, p.key(hue), b - a - 10.0);
+                            pen.clipped(
+                                (a.max(self.left()) + 6.0, y + h - 4.0),
+                                name,
+                                Face::MonoTiny,
+                                p.key(hue),
+                                b - a - 10.0,
+                            );
                         }
                     }
                     None => {
@@ -580,7 +623,8 @@ impl Draw<'_> {
         let line: Vec<Point> = points.iter().map(|(x, y)| Point { x: *x, y: *y }).collect();
         pen.line(&line, &p.bad, 1.25);
         let peak = self.slide.unread_steps.iter().map(|(_, unread)| *unread).max().unwrap_or(0);
-        let text = format!("read by nobody: up to {} of {}", words::grouped(u64::from(peak)), words::grouped(most as u64));
+        let text =
+            format!("read by nobody: up to {} of {}", words::grouped(u64::from(peak)), words::grouped(most as u64));
         pen.text((self.right() - 4.0, bottom - high - 4.0), &text, Face::Tiny, &p.bad, Align::Right);
     }
 }
@@ -592,7 +636,13 @@ fn short(arrow: &Arrow) -> &'static str {
         (Sort::Join, true) => "Join",
         (Sort::Sync, true) => "Sync",
         (Sort::Leave, true) => "Leave",
-        (Sort::Offsets, true) => if arrow.label == "OffsetCommit" { "commit" } else { "offsets?" },
+        (Sort::Offsets, true) => {
+            if arrow.label == "OffsetCommit" {
+                "commit"
+            } else {
+                "offsets?"
+            }
+        }
         (Sort::News, _) => "heartbeat",
         _ => "",
     }

@@ -104,32 +104,16 @@ impl Readers {
         }
     }
 
-    /// `OneOwnerPerPartition`, where a member of the consumer protocol comes a step nearer to its target: what the
-    /// coordinator has given to one, or has not got back from it, it gives to nobody else.
+    /// A member of the consumer protocol has come a step nearer to its target; the record of it is the last of the log.
     pub(in crate::sim::check) fn reconciled(
         &mut self,
-        stamped: &Stamped,
         broker: BrokerId,
         (group, member, epoch): (&Name, &Name, Generation),
         world: &impl Witness,
-        verdict: &mut Verdict,
     ) {
-        let Some(coordinator) = world.coordinator(broker) else { return };
         if let Some(replica) = offsets_of(broker, group, world) {
             let key = (group.clone(), member.clone(), epoch);
             self.epochs.insert(key, (replica.partition(), replica.log().end()));
-        }
-        let Some(Group::Consumer(state)) = coordinator.group(group) else { return };
-        let mut owners: BTreeMap<TopicPartition, &Name> = BTreeMap::new();
-        for member in state.members() {
-            for partition in member.assigned().chain(member.standing().revoking.keys().copied()) {
-                let before = owners.insert(partition, member.id()).filter(|owner| *owner != member.id());
-                if let Some(other) = before {
-                    let what =
-                        format!("{} is {other}'s and {}'s in {group} at once", world.name(partition), member.id());
-                    verdict.report("OneOwnerPerPartition", stamped, what);
-                }
-            }
         }
     }
 
