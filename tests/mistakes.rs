@@ -32,6 +32,19 @@ const ALLOWED: &[(Mistake, u64, &str)] = &[
     (Mistake::QuorumCommitsAlone, 20, "all"),
     (Mistake::DuplicateAppendedAgain, 10, "all"),
     (Mistake::SequencesNotCopied, 20, "all"),
+    (Mistake::HeartbeatOfAnyGeneration, 200, "pause,members"),
+    (Mistake::OldAssignmentKept, 50, "members,stop"),
+    (Mistake::StaticMemberNotFenced, 200, "members"),
+    (Mistake::SessionNeverEnds, 200, "kill,pause"),
+    (Mistake::CooperationLeftOut, 100, "members,stop"),
+    (Mistake::HeartbeatBeforeReplication, 50, "all"),
+    (Mistake::PartitionNotReleased, 50, "members,stop"),
+    (Mistake::GroupEpochKept, 50, "kill,stop"),
+    (Mistake::CommitOfAnyMember, 200, "pause,slow,members"),
+    (Mistake::OutAndReading, 100, "pause,slow,members"),
+    (Mistake::CommittedOffsetIgnored, 50, "members,stop"),
+    (Mistake::ShareStateForgotten, 200, "kill,stop"),
+    (Mistake::DeliveriesNotCounted, 200, "pause,slow,members"),
 ];
 
 /// The first seed whose run fails, and how.
@@ -39,7 +52,7 @@ fn find(mistake: Mistake, seeds: u64, faults: &str) -> Option<(u64, String)> {
     let kinds = Faults::kinds_of(faults).expect("kinds of faults");
     (1..=seeds).find_map(|seed| {
         let mut scenario = trial::random(seed, &kinds);
-        scenario.cluster_config.push(("planted.mistake".into(), mistake.name().into()));
+        trial::plant(&mut scenario, mistake.name());
         Some((seed, trial::run(&scenario).failure?.name))
     })
 }

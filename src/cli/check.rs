@@ -118,7 +118,7 @@ impl CheckArgs {
             None => trial::random(seed, &self.faults.0),
         };
         #[cfg(feature = "planted-mistakes")]
-        scenario.cluster_config.extend(self.mistake.iter().map(|name| ("planted.mistake".into(), name.clone())));
+        self.mistake.iter().for_each(|name| trial::plant(&mut scenario, name));
         scenario
     }
 

@@ -487,6 +487,8 @@ settings! {
 settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
+        #[cfg(feature = "planted-mistakes")]
+        mistake: super::mistakes::Mistake = "planted.mistake", "none", [0, ANY], "[none, the name of a mistake]", "breaks one rule of the model.";
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
         group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic, consumer]", "how the group shares its partitions: a leader among the members decides, or the coordinator (KIP-848); from the next start of the process.";
         assignment_strategy: AssignmentStrategies = "partition.assignment.strategy", "range,cooperative-sticky", [0, ANY], "a list of [range, roundrobin, sticky, cooperative-sticky]", "the client-side assignors, the preferred one first; a group takes the one that all its members have and most prefer.";

@@ -49,6 +49,7 @@ use super::message::{
     Assignment, DeleteGroupsResponse, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response,
     Subscription, SyncGroupResponse,
 };
+use super::mistakes::Mistake;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -465,6 +466,9 @@ impl ClassicGroup {
     }
 
     fn set_session(&self, id: &Name, timeout: Duration, turn: &mut Turn) {
+        if turn.config.makes(Mistake::SessionNeverEnds) {
+            return;
+        }
         let timer = Timer::GroupSession { group: self.id.clone(), member: id.clone() };
         turn.out.set_timer(turn.now + timeout, timer);
     }

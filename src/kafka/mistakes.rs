@@ -6,7 +6,7 @@
 
 #[cfg(feature = "planted-mistakes")]
 use super::config::SettingValue;
-use super::config::{BrokerConfig, TopicConfig};
+use super::config::{BrokerConfig, ConsumerConfig, TopicConfig};
 
 macro_rules! mistakes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -78,6 +78,32 @@ mistakes! {
     DuplicateAppendedAgain = "duplicate-appended-again",
     /// A follower does not note producers and sequences as it copies, and does not know them when it leads.
     SequencesNotCopied = "sequences-not-copied",
+    /// The generation of a heartbeat is not looked at.
+    HeartbeatOfAnyGeneration = "heartbeat-of-any-generation",
+    /// Members keep what they had in the generation before.
+    OldAssignmentKept = "old-assignment-kept",
+    /// A static member takes a place, and the one before stays too.
+    StaticMemberNotFenced = "static-member-not-fenced",
+    /// Nobody is ever missed.
+    SessionNeverEnds = "session-never-ends",
+    /// A leader gives away at once what a cooperative member still reads.
+    CooperationLeftOut = "cooperation-left-out",
+    /// KIP-848: a heartbeat is answered once its records are in the coordinator's own log.
+    HeartbeatBeforeReplication = "heartbeat-before-replication",
+    /// KIP-848: a partition is given to its next owner while the one before has it.
+    PartitionNotReleased = "partition-not-released",
+    /// KIP-848: a member goes, and the group epoch stays.
+    GroupEpochKept = "group-epoch-kept",
+    /// KIP-848: who commits is not looked at.
+    CommitOfAnyMember = "commit-of-any-member",
+    /// A client that was thrown out joins again with what it had.
+    OutAndReading = "out-and-reading",
+    /// A client begins to read a partition where `auto.offset.reset` says, whatever is committed.
+    CommittedOffsetIgnored = "committed-offset-ignored",
+    /// Share groups: a new leader of a partition does not ask what is done with.
+    ShareStateForgotten = "share-state-forgotten",
+    /// Share groups: records are delivered again and again.
+    DeliveriesNotCounted = "deliveries-not-counted",
 }
 
 #[cfg(feature = "planted-mistakes")]
@@ -108,4 +134,5 @@ macro_rules! makes {
     };
 }
 makes!(BrokerConfig);
+makes!(ConsumerConfig);
 makes!(TopicConfig);

@@ -57,6 +57,7 @@ use super::ids::{Generation, Name, TopicId, TopicPartition};
 use super::message::Subscription;
 use super::message::consumer_group::{DescribedConsumerGroup, DescribedConsumerMember};
 use super::metadata::MetadataImage;
+use super::mistakes::Mistake;
 use crate::time::{Duration, Instant};
 
 /// Partitions of a member, each with the epoch in which the member was given it.
@@ -243,6 +244,9 @@ impl ConsumerGroup {
 
     /// The member's session starts anew.
     fn keep_session(&self, member: &Member, turn: &mut Turn) {
+        if turn.config.makes(Mistake::SessionNeverEnds) {
+            return;
+        }
         let timeout = turn.config.group_consumer_session_timeout;
         let timeout = member.classic.as_ref().map_or(timeout, |classic| classic.session_timeout);
         turn.out.set_timer(turn.now + timeout, self.session_timer(&member.id));

@@ -303,7 +303,14 @@ impl Checks {
     }
 
     /// A broker is about to answer a request, or to act upon it.
-    pub fn before_request(&mut self, broker: BrokerId, from: Node, correlation_id: u32, request: &Request, world: &impl Witness) {
+    pub fn before_request(
+        &mut self,
+        broker: BrokerId,
+        from: Node,
+        correlation_id: u32,
+        request: &Request,
+        world: &impl Witness,
+    ) {
         self.refusals.asked(broker, (from, correlation_id), request, world.coordinator(broker));
     }
 

@@ -118,15 +118,7 @@ fn topic(text: &mut String, name: &str, partitions: u64, factor: u64) {
     let _ = write!(text, "\n[[topic]]\nname = \"{name}\"\npartitions = {partitions}\nreplication-factor = {factor}\n");
 }
 
-fn write_producer(
-    text: &mut String,
-    number: u64,
-    topic: &str,
-    rate: u64,
-    writing: Duration,
-    key: bool,
-    config: &str,
-) {
+fn write_producer(text: &mut String, number: u64, topic: &str, rate: u64, writing: Duration, key: bool, config: &str) {
     let _ = write!(
         text,
         "\n[[producer]]\nname = \"p{number}\"\ntopic = \"{topic}\"\nrate = {rate}\ncount = {}\n{}size = 60\nconfig = {{ \

@@ -60,7 +60,8 @@ pub fn of_file(scenario: &Scenario, seed: u64, kinds: &BTreeSet<FaultKind>) -> S
     scenario
 }
 
-/// Faults from a twentieth of the run on; after two thirds all is put right, so that what was broken is used once more.
+/// Faults from a twentieth of the run on; half-way all is put right, so that what was broken is used once more, and groups
+/// have the time to come to rest.
 fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
     if kinds.is_empty() {
         return;
@@ -71,7 +72,7 @@ fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
         kinds: kinds.clone(),
         count: (1, 12),
         from: at(1, 20),
-        until: at(2, 3),
+        until: at(1, 2),
         lasting: (Duration::millis(100), Duration::millis((whole / 4).clamp(100, 15_000))),
         topics: scenario.topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect(),
         consumers: scenario.consumers.clone(),
@@ -81,6 +82,23 @@ fn hurt(scenario: &mut Scenario, kinds: &BTreeSet<FaultKind>) {
     let course = faults.draw(&mut rng, &targets).into_iter().chain(Faults::repairs(faults.until, &targets));
     scenario.steps.extend(course.map(|(at, command)| Step { at, run: Some(command), caption: None }));
     scenario.steps.sort_by_key(|step| step.at);
+}
+
+/// Breaks a rule of the model in this run: at brokers, topics and clients.
+#[cfg(feature = "planted-mistakes")]
+pub fn plant(scenario: &mut Scenario, mistake: &str) {
+    let setting = ("planted.mistake".to_owned(), mistake.to_owned());
+    scenario.cluster_config.push(setting.clone());
+    let joining = scenario.steps.iter_mut().filter_map(|step| match &mut step.run {
+        Some(Command::AddConsumer(spec)) => Some(&mut **spec),
+        _ => None,
+    });
+    for spec in scenario.consumers.iter_mut().chain(joining) {
+        spec.overrides.push(setting.clone());
+        if let Ok(config) = super::spec::consumer_config(&spec.overrides) {
+            spec.config = config;
+        }
+    }
 }
 
 /// Everything that can be hit: brokers and controllers more often than the rest.

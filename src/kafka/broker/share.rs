@@ -20,6 +20,7 @@ use crate::kafka::message::share::{
     ReadShareGroupStateResponse, ShareFetchRequest, ShareFetchedPartition, SharePartitionKey, StateBatch,
 };
 use crate::kafka::message::{Request, Response};
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::replica::Replica;
 use crate::kafka::share::partition::{Limits, SharePartition};
 use crate::kafka::share::session::{SessionKey, ShareSessions};
@@ -222,6 +223,10 @@ impl Broker {
         let window = match leads {
             Some(_) if !answer.error.is_none() => Window::Failed(answer.error),
             None => Window::Failed(ErrorCode::NotLeaderOrFollower),
+            Some(replica) if self.config.makes(Mistake::ShareStateForgotten) => {
+                let (epoch, start) = (replica.leader_epoch(), replica.log().start());
+                Window::Open(Box::new(SharePartition::load(key.clone(), epoch, answer.state_epoch, start, &[], out)))
+            }
             Some(replica) => match self.begin_at(replica, answer.start_offset) {
                 Some(start) => {
                     let epoch = replica.leader_epoch();

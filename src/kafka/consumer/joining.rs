@@ -39,6 +39,7 @@ use crate::kafka::message::{
     Assignment, JoinGroupRequest, JoinGroupResponse, Request, Subscription, SyncGroupRequest, SyncGroupResponse,
     UserData,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::time::{Duration, Instant};
 
 /// JoinGroup may take as long as the rebalance, and a bit (`JOIN_GROUP_TIMEOUT_LAPSE`).
@@ -206,7 +207,9 @@ impl Consumer {
         self.membership.joining.prepared = true;
         self.membership.joining.last_commit = LastCommit::Due;
         self.membership.joining.is_leader = false;
-        if eager || !self.is_of_a_generation() {
+        if !self.is_of_a_generation() && self.config.makes(Mistake::OutAndReading) {
+            // What it has it keeps.
+        } else if eager || !self.is_of_a_generation() {
             self.give_up_partitions(out);
         } else {
             self.revoke(going, out);
@@ -345,6 +348,9 @@ impl Consumer {
             // A static leader that has returned goes on with what there is (KIP-814).
             true => Vec::new(),
             false => {
+                let gives_away =
+                    assignor == Assignor::CooperativeSticky && self.config.makes(Mistake::CooperationLeftOut);
+                let assignor = if gives_away { Assignor::Sticky } else { assignor };
                 let assigned = assignor.assign(&topics, &members);
                 assigned.into_iter().map(|(member, partitions)| (member, partitions.into())).collect()
             }

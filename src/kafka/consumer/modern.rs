@@ -31,6 +31,7 @@ use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, LeaveReason};
 use crate::kafka::ids::{Generation, Name, TopicPartition};
 use crate::kafka::message::consumer_group::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
+use crate::kafka::mistakes::Mistake;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -202,7 +203,9 @@ impl Consumer {
     /// The coordinator does not know the member by its epoch: everything is lost, and it joins again
     /// (`transitionToFenced`).
     fn fenced(&mut self, error: ErrorCode, out: &mut Effects) {
-        self.lose_partitions(error, out);
+        if !self.config.makes(Mistake::OutAndReading) {
+            self.lose_partitions(error, out);
+        }
         self.membership.modern.join();
         self.turn_to_epoch(JOIN_EPOCH, out);
         if self.closing != Closing::Open {

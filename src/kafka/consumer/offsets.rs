@@ -12,6 +12,7 @@ use crate::kafka::ids::{BrokerId, Generation, LeaderEpoch, Name, Node, TopicPart
 use crate::kafka::message::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, Request,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::time::Instant;
 
 /// The search for what the group has committed.
@@ -114,7 +115,7 @@ impl Consumer {
             else {
                 continue;
             };
-            if offset < 0 {
+            if offset < 0 || self.config.makes(Mistake::CommittedOffsetIgnored) {
                 state.state = State::AwaitsReset(ResetReason::NoOffset);
                 continue;
             }

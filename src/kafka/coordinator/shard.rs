@@ -379,8 +379,13 @@ impl Shard {
                 pending.end = Some(end);
                 if let Then::Consumer(write) = &mut pending.write.then {
                     let facts = std::mem::take(&mut write.facts);
+                    let early =
+                        if host.config.makes(Mistake::HeartbeatBeforeReplication) { write.reply.take() } else { None };
                     let records = pending.write.records.clone();
                     self.appended_changes(&records, facts, out);
+                    if let Some((reply, response)) = early {
+                        reply.respond(response, out);
+                    }
                 }
             }
             Err(error) => {

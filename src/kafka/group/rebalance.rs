@@ -5,6 +5,7 @@ use super::{
     Name, Rc, ReplyTo, Response, Then, Timer, Turn, join_error, sync_error,
 };
 use crate::kafka::ids::Generation;
+use crate::kafka::mistakes::Mistake;
 use crate::time::Duration;
 
 /// What the end of a join phase waits for besides the members.
@@ -76,6 +77,9 @@ impl ClassicGroup {
             reply.respond(Response::SyncGroup(sync_error(ErrorCode::FencedInstanceId)), turn.out);
         }
         turn.out.cancel_timer(Timer::GroupSession { group: self.id.clone(), member: old.clone() });
+        if turn.config.makes(Mistake::StaticMemberNotFenced) {
+            self.members.insert(old.clone(), member.clone());
+        }
         member.id = new.clone();
         member.is_new = false;
         if let Some(instance) = &member.instance_id {

@@ -215,6 +215,9 @@ impl ClassicGroup {
             return self.rebalance_or_complete_join(turn);
         }
         for (id, member) in &mut self.members {
+            if turn.config.makes(Mistake::OldAssignmentKept) && !member.assignment.is_empty() {
+                continue;
+            }
             let twice = turn.config.makes(Mistake::PartitionAssignedTwice);
             let id = assignments.keys().next().filter(|_| twice).unwrap_or(id);
             member.assignment = assignments.get(id).cloned().unwrap_or_else(|| Rc::from([]));
@@ -231,7 +234,11 @@ impl ClassicGroup {
             return ErrorCode::CoordinatorNotAvailable;
         }
         let (id, instance) = (&request.member_id, request.group_instance_id.as_ref());
-        if let Err(error) = self.validate_generation(id, instance, request.generation) {
+        let generation = match turn.config.makes(Mistake::HeartbeatOfAnyGeneration) {
+            true => self.generation,
+            false => request.generation,
+        };
+        if let Err(error) = self.validate_generation(id, instance, generation) {
             return error;
         }
         self.keep_session(id, turn);

@@ -13,6 +13,7 @@ use crate::kafka::ids::TopicPartition;
 use crate::kafka::message::consumer_group::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH,
 };
+use crate::kafka::mistakes::Mistake;
 
 /// What is wrong with a heartbeat, whatever the group says (`throwIfConsumerGroupHeartbeatRequestIsInvalid`).
 pub fn check(request: &ConsumerGroupHeartbeatRequest, assignors: &ServerAssignors) -> Result<(), ErrorCode> {
@@ -176,7 +177,7 @@ impl ConsumerGroup {
             target: &target.partitions,
             subscribed: Some(&subscribed),
             subscription_changed,
-            is_held: &|partition| self.held.contains_key(&partition),
+            is_held: &|at| self.held.contains_key(&at) && !turn.config.makes(Mistake::PartitionNotReleased),
             owned,
         };
         let next = member.standing.next(&way)?;
@@ -276,10 +277,12 @@ impl ConsumerGroup {
                 changes.records.push(ConsumerRecord::Regex { regex: regex.clone(), value: None });
             }
         }
-        let epoch = Generation(self.epoch.0 + 1);
-        let hash = metadata_hash(self.members().filter(stays), &self.regexes, turn.image);
-        changes.records.push(ConsumerRecord::Epoch(Some((epoch, hash))));
-        changes.facts.push(Fact::GroupEpoch { group: self.id.clone(), epoch, reason: EpochReason::MemberLeft });
+        if !turn.config.makes(Mistake::GroupEpochKept) {
+            let epoch = Generation(self.epoch.0 + 1);
+            let hash = metadata_hash(self.members().filter(stays), &self.regexes, turn.image);
+            changes.records.push(ConsumerRecord::Epoch(Some((epoch, hash))));
+            changes.facts.push(Fact::GroupEpoch { group: self.id.clone(), epoch, reason: EpochReason::MemberLeft });
+        }
         gone.iter().for_each(|member| self.cancel_timers(&member.id, turn.out));
         changes
     }

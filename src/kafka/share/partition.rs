@@ -30,6 +30,7 @@ use crate::kafka::ids::{Generation, LeaderEpoch, Name, Offset};
 use crate::kafka::message::share::{
     AcknowledgeType, AcknowledgementBatch, AcquiredRecords, SharePartitionKey, StateBatch, WriteShareGroupStateRequest,
 };
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
 use crate::time::{Duration, Instant};
 
@@ -82,7 +83,10 @@ impl Limits {
     pub fn of(config: &BrokerConfig) -> Self {
         Self {
             lock: config.share_record_lock_duration,
-            deliveries: config.share_delivery_count_limit as u16,
+            deliveries: match config.makes(Mistake::DeliveriesNotCounted) {
+                true => u16::MAX,
+                false => config.share_delivery_count_limit as u16,
+            },
             in_flight: config.share_partition_max_record_locks,
         }
     }

@@ -92,9 +92,9 @@ impl World {
     /// Whether every broker serves, and every partition has a leader.
     fn is_sheltered(&self) -> bool {
         let serves = |id| self.broker_state(id) == Some(BrokerState::Running);
-        let are_led = self.image().is_some_and(|image| {
-            image.partitions().all(|(partition, _)| self.serving_replica(partition).is_some())
-        });
+        let are_led = self
+            .image()
+            .is_some_and(|image| image.partitions().all(|(partition, _)| self.serving_replica(partition).is_some()));
         self.brokers().all(|(id, ..)| serves(id)) && are_led
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Verdict, Witness};
 use crate::kafka::config::OffsetReset;
-use crate::kafka::fact::{FailurePolicy, Fact, ResetReason};
+use crate::kafka::fact::{Fact, FailurePolicy, ResetReason};
 use crate::kafka::ids::{Name, Node, TopicPartition};
 use crate::sim::trace::Stamped;
 use crate::time::{Duration, Instant};
@@ -57,7 +57,10 @@ impl Peace {
                 self.disturbed = stamped.at;
                 self.all_skip |= text.starts_with("kafka-consumer-groups") && text.contains("--reset-offsets");
             }
-            Fact::NodeState(_) | Fact::NetworkChanged { .. } | Fact::LeaderElected { .. } | Fact::TopicCreated { .. } => {
+            Fact::NodeState(_)
+            | Fact::NetworkChanged { .. }
+            | Fact::LeaderElected { .. }
+            | Fact::TopicCreated { .. } => {
                 self.disturbed = stamped.at;
             }
             Fact::PartitionsAdded { .. } | Fact::TopicDeleted { .. } => self.grown = true,
@@ -97,7 +100,8 @@ impl Peace {
             let group = &attendance.group;
             let skips = self.all_skip || self.skipping.contains(group);
             for (partition, count) in attendance.missed.iter().filter(|(at, _)| !skips && !verdict.is_forgiven(*at)) {
-                let what = format!("{group} has passed {count} records of {}, and nobody worked on them", name(*partition));
+                let what =
+                    format!("{group} has passed {count} records of {}, and nobody worked on them", name(*partition));
                 broken.push(("GroupsMissNothing", what));
             }
             let patience = attendance.patience + SLACK;
