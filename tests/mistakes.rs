@@ -32,7 +32,7 @@ const ALLOWED: &[(Mistake, u64, &str)] = &[
     (Mistake::QuorumCommitsAlone, 20, "all"),
     (Mistake::DuplicateAppendedAgain, 10, "all"),
     (Mistake::SequencesNotCopied, 20, "all"),
-    (Mistake::HeartbeatOfAnyGeneration, 200, "pause,members"),
+    (Mistake::HeartbeatOfAnybody, 100, "pause,slow,members"),
     (Mistake::OldAssignmentKept, 50, "members,stop"),
     (Mistake::StaticMemberNotFenced, 200, "members"),
     (Mistake::SessionNeverEnds, 200, "kill,pause"),

@@ -78,8 +78,8 @@ mistakes! {
     DuplicateAppendedAgain = "duplicate-appended-again",
     /// A follower does not note producers and sequences as it copies, and does not know them when it leads.
     SequencesNotCopied = "sequences-not-copied",
-    /// The generation of a heartbeat is not looked at.
-    HeartbeatOfAnyGeneration = "heartbeat-of-any-generation",
+    /// Who sends a heartbeat, and in which generation, is not looked at.
+    HeartbeatOfAnybody = "heartbeat-of-anybody",
     /// Members keep what they had in the generation before.
     OldAssignmentKept = "old-assignment-kept",
     /// A static member takes a place, and the one before stays too.

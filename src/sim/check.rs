@@ -177,6 +177,7 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.leaders.became_leader(stamped, broker, *partition, *epoch, world, verdict);
                     self.logs.became_leader(stamped, broker, *partition, world, verdict);
+                    self.share.led(*partition);
                 }
                 Fact::BecameFollower { partition, epoch, .. } => {
                     let Some(broker) = broker else { continue };

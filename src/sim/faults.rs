@@ -287,7 +287,12 @@ mod tests {
             until: Instant::ZERO + Duration::secs(9),
             lasting: (Duration::millis(100), Duration::secs(5)),
             topics: vec![("orders".into(), 3)],
-            consumers: vec![ConsumerSpec { name: "c".into(), topics: vec!["orders".into()], ..ConsumerSpec::blank() }],
+            consumers: vec![ConsumerSpec {
+                name: "c".into(),
+                group: Some("g".into()),
+                topics: vec!["orders".into()],
+                ..ConsumerSpec::blank()
+            }],
         };
         let nodes: Vec<NodeName> =
             ["broker-1", "broker-2", "producer-p"].iter().filter_map(|n| NodeName::parse(n)).collect();

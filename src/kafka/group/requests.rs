@@ -234,12 +234,9 @@ impl ClassicGroup {
             return ErrorCode::CoordinatorNotAvailable;
         }
         let (id, instance) = (&request.member_id, request.group_instance_id.as_ref());
-        let generation = match turn.config.makes(Mistake::HeartbeatOfAnyGeneration) {
-            true => self.generation,
-            false => request.generation,
-        };
-        if let Err(error) = self.validate_generation(id, instance, generation) {
-            return error;
+        if let Err(error) = self.validate_generation(id, instance, request.generation) {
+            let anybody = turn.config.makes(Mistake::HeartbeatOfAnybody);
+            return if anybody { ErrorCode::None } else { error };
         }
         self.keep_session(id, turn);
         match self.phase {

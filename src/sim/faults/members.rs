@@ -1,5 +1,5 @@
 //! What happens to groups without anything being broken: members come and go, change their minds and take their time,
-//! topics grow, and the brokers stop in turn, so that every coordinator hands its groups over.
+//! topics grow, groups are set back, and the brokers stop in turn, so that every coordinator hands its groups over.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Faults {
         let node = NodeName::Consumer(spec.name.as_str().into());
         // What is put right is put right in time.
         let over = (at + lasting).min(self.until).max(at);
-        match rng.below(7) {
+        match rng.below(8) {
             0 | 1 => join(rng, spec, number, at, over, course),
             2 => course.extend([(at, Command::Stop { node: node.clone() }), (over, Command::Start { node })]),
             3 => {
@@ -50,8 +50,24 @@ impl Faults {
                 let line = format!("kafka-topics --alter --topic {topic} --partitions {}", partitions + 1);
                 course.extend(Command::parse(&line).map(|command| (at, command)));
             }
+            6 => self.reset(spec, at, over, course),
             _ => each_broker_in_turn(rng, at, targets, course),
         }
+    }
+}
+
+impl Faults {
+    /// A whole group stops, is set back to the beginning, and reads everything again.
+    fn reset(&self, spec: &ConsumerSpec, at: Instant, over: Instant, course: &mut Vec<(Instant, Command)>) {
+        let Some(group) = spec.group.as_ref().filter(|_| !spec.conduct.share) else { return };
+        for member in self.consumers.iter().filter(|member| member.group.as_ref() == Some(group)) {
+            let node = NodeName::Consumer(member.name.as_str().into());
+            course.extend([(at, Command::Stop { node: node.clone() }), (over, Command::Start { node })]);
+        }
+        let line =
+            format!("kafka-consumer-groups --group {group} --all-topics --reset-offsets --to-earliest --execute");
+        let middle = at + over.since(at) / 2;
+        course.extend(Command::parse(&line).map(|command| (middle, command)));
     }
 }
 

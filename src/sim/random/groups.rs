@@ -11,7 +11,8 @@ use crate::rng::Rng;
 /// What brokers are told about groups: deadlines that a run of a minute sees pass, as settings of a scenario file.
 pub(super) fn broker_settings(rng: &mut Rng) -> String {
     format!(
-        ", \"group.consumer.session.timeout.ms\" = {}, \"group.consumer.heartbeat.interval.ms\" = {}, \
+        ", \"group.consumer.min.session.timeout.ms\" = 1000, \"group.consumer.min.heartbeat.interval.ms\" = 100, \
+         \"group.consumer.session.timeout.ms\" = {}, \"group.consumer.heartbeat.interval.ms\" = {}, \
          \"group.consumer.assignment.interval.ms\" = {}, \"share.auto.offset.reset\" = \"earliest\", \
          \"group.share.session.timeout.ms\" = {}, \"group.share.record.lock.duration.ms\" = {}, \
          \"group.share.delivery.count.limit\" = {}",

@@ -18,7 +18,8 @@ impl World {
         let is_sheltered = self.is_sheltered();
         let mut members: BTreeMap<Name, Vec<&Consumer>> = BTreeMap::new();
         for (_, state, _, consumer) in self.consumers() {
-            let running = consumer.filter(|consumer| state == NodeState::Running && consumer.is_member());
+            let running =
+                consumer.filter(|consumer| state == NodeState::Running && consumer.is_member() && !consumer.is_share());
             if let Some((consumer, group)) = running.and_then(|consumer| Some((consumer, consumer.group()?))) {
                 members.entry(group.clone()).or_default().push(consumer);
             }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::logs::LogChecks;
 use super::super::{Verdict, Witness};
 use super::{current_group, is_share_group, offsets_of};
+use crate::kafka::consumer::Consumer;
 use crate::kafka::coordinator::Group;
 use crate::kafka::fact::{Fact, LeaveReason};
 use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, Offset, TopicPartition};
@@ -41,12 +42,15 @@ impl Readers {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        if world.consumer(member).is_none_or(Consumer::is_share) {
+            return;
+        }
         let partitions: BTreeSet<TopicPartition> = partitions.iter().copied().collect();
         let others = self.held.iter().filter(|(other, held)| **other != member && held.group == *group);
         for (other, held) in others {
             let Some(shared) = held.partitions.intersection(&partitions).next() else { continue };
             let are_in = || is_in_place(*other, group, world) && is_in_place(member, group, world);
-            if are_in() && !is_share_group(group, world) {
+            if are_in() {
                 let what = format!(
                     "{} is read by clients {other} and {member} of {group} at once, and both are members",
                     world.name(*shared)
@@ -80,9 +84,9 @@ impl Readers {
         if self.held.get(&member).is_some_and(|held| held.partitions.contains(&partition)) {
             return;
         }
-        let Some(consumer) = world.consumer(member).filter(|consumer| consumer.is_member()) else { return };
-        let of_share_group = consumer.group().is_some_and(|group| is_share_group(group, world));
-        if !of_share_group {
+        // Members of a share group have records, not partitions.
+        let is_judged = |consumer: &Consumer| consumer.is_member() && !consumer.is_share();
+        if world.consumer(member).is_some_and(is_judged) {
             let what = format!("client {member} reads {}, which it was not given", world.name(partition));
             verdict.report("ReadersHoldWhatTheyRead", stamped, what);
         }
@@ -113,7 +117,8 @@ impl Readers {
     ) {
         if let Some(replica) = offsets_of(broker, group, world) {
             let key = (group.clone(), member.clone(), epoch);
-            self.epochs.insert(key, (replica.partition(), replica.log().end()));
+            // It may come to more of its target in the same epoch; then the first record tells of that.
+            self.epochs.entry(key).or_insert((replica.partition(), replica.log().end()));
         }
     }
 

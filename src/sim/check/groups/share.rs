@@ -92,6 +92,12 @@ impl ShareChecks {
         }
     }
 
+    /// A broker leads the partition anew, or in another epoch: nobody has anything.
+    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition) {
+        let windows = self.windows.iter_mut().filter(|((_, of), _)| *of == partition);
+        windows.for_each(|(_, window)| window.leader = None);
+    }
+
     /// The broker's process has ended, and what it had handed out is free again.
     pub(in crate::sim::check) fn stopped(&mut self, broker: BrokerId) {
         for window in self.windows.values_mut().filter(|window| window.leader == Some(broker)) {
