@@ -10,7 +10,7 @@ use rangemap::RangeSet;
 
 use super::super::{Verdict, Witness};
 use crate::kafka::fact::AcquisitionEnd;
-use crate::kafka::ids::{BrokerId, Name, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::sim::trace::Stamped;
 
 /// The topic of the share coordinators.
@@ -67,7 +67,12 @@ impl ShareChecks {
             let what = format!("{} went to {member} of {group} while {holder} had them", place());
             verdict.report("OneHolderPerRecord", stamped, what);
         }
-        let state_is_lost = || verdict.forgiven.iter().any(|of| world.name(*of).starts_with(STATE_TOPIC));
+        // Where the group itself is lost, it begins anew, with another state.
+        let lost = |of: &TopicPartition| {
+            let name = world.name(*of);
+            name.starts_with(STATE_TOPIC) || name.starts_with(OFFSETS_TOPIC)
+        };
+        let state_is_lost = || verdict.forgiven.iter().any(lost);
         if window.done.overlaps(&range) && !verdict.is_forgiven(partition) && !state_is_lost() {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
