@@ -408,7 +408,9 @@ mod tests {
             epoch: Generation(11),
             previous_epoch: Generation(10),
             state: Some(ReconciliationState::UnrevokedPartitions),
-            assigned: Rc::new([(at(0, 1), Generation(9)), (at(0, 2), Generation(11)), (at(3, 0), Generation(2))].into()),
+            assigned: Rc::new(
+                [(at(0, 1), Generation(9)), (at(0, 2), Generation(11)), (at(3, 0), Generation(2))].into(),
+            ),
             revoking: Rc::new([(at(0, 3), Generation(9))].into()),
         }
     }
