@@ -268,7 +268,7 @@ impl Consumer {
 
     /// Changes what the application does with records, from the next one on.
     pub fn set_task(&mut self, task: Task) {
-        self.share.iter_mut().for_each(|share| share.set_work(task.work));
+        self.share.iter_mut().for_each(|share| share.set_task(task.clone()));
         self.application.set_task(task);
     }
 

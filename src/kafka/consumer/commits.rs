@@ -274,7 +274,12 @@ impl Consumer {
         // A member of the consumer protocol may have come to another epoch meanwhile, and commits under that one.
         let outdated = error == ErrorCode::StaleMemberEpoch && why != CommitFor::Interval;
         let outdated = outdated && self.membership.state() == MemberState::Stable;
-        if !(error.is_retriable() || outdated) || why == CommitFor::Async {
+        // What it read of a topic that is no more it can never commit; the consumer protocol does not wait for that
+        // (`autoCommitSyncBeforeRebalanceWithRetries`).
+        let deleted = error == ErrorCode::UnknownTopicOrPartition
+            && why == CommitFor::Revocation
+            && self.membership.protocol == GroupProtocol::Consumer;
+        if !(error.is_retriable() || outdated) || deleted || why == CommitFor::Async {
             return self.commit_over(why, false);
         }
         let pause = self.backoff().pause(self.commits.failures, &mut self.rng);

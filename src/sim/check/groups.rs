@@ -15,6 +15,8 @@ use crate::sim::trace::Stamped;
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
+    /// What each member of the consumer protocol holds, as its coordinator has it.
+    holders: BTreeMap<Name, BTreeMap<Name, BTreeSet<(Name, u32)>>>,
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
@@ -71,6 +73,50 @@ impl GroupChecks {
     /// An application has moved its position.
     pub(super) fn sought(&mut self, partition: TopicPartition) {
         self.sought.insert(partition);
+    }
+
+    /// A consumer has let partitions go: whoever comes in its place may read them in the same generation.
+    pub(super) fn released(&mut self, group: &Name, partitions: &[TopicPartition], member: ClientId) {
+        for partition in partitions {
+            let key = (group.clone(), *partition);
+            if self.owners.get(&key).is_some_and(|(_, owner)| *owner == member) {
+                self.owners.remove(&key);
+            }
+        }
+    }
+
+    /// The coordinator has led a member of the consumer protocol (KIP-848) a step on: what that may read, or is still to
+    /// give up, is nobody else's.
+    pub(super) fn reconciled(
+        &mut self,
+        stamped: &Stamped,
+        group: &Name,
+        member: &Name,
+        holds: impl Iterator<Item = (Name, u32)>,
+        verdict: &mut Verdict,
+    ) {
+        let members = self.holders.entry(group.clone()).or_default();
+        let holds: BTreeSet<(Name, u32)> = holds.collect();
+        let lost = !verdict.forgiven.is_empty();
+        for (other, theirs) in members.iter().filter(|(other, _)| *other != member && !lost) {
+            if let Some((topic, partition)) = theirs.intersection(&holds).next() {
+                let what = format!("{topic}-{partition} is held by two members of {group}: {other} and {member}");
+                verdict.report("OneReaderPerGeneration", stamped, what);
+            }
+        }
+        members.insert(member.clone(), holds);
+    }
+
+    /// A member is out: it holds nothing.
+    pub(super) fn removed(&mut self, group: &Name, member: &Name) {
+        if let Some(members) = self.holders.get_mut(group) {
+            members.remove(member);
+        }
+    }
+
+    /// A coordinator takes over: what the one before had not replicated may not be there.
+    pub(super) fn forget_holders(&mut self) {
+        self.holders.clear();
     }
 
     /// A group has come to a state in a generation.
