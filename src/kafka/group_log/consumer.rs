@@ -175,6 +175,7 @@ fn target(bytes: &mut Reader) -> Option<Vec<TopicPartition>> {
         bytes.tagged(0)?;
         Some((topic, partitions))
     })?;
+    bytes.tagged(0)?;
     let flat = topics.into_iter().flat_map(|(topic, partitions)| {
         partitions.into_iter().map(move |partition| TopicPartition::new(topic, partition.cast_unsigned()))
     });
@@ -408,7 +409,9 @@ mod tests {
             epoch: Generation(11),
             previous_epoch: Generation(10),
             state: Some(ReconciliationState::UnrevokedPartitions),
-            assigned: Rc::new([(at(0, 1), Generation(9)), (at(0, 2), Generation(11)), (at(3, 0), Generation(2))].into()),
+            assigned: Rc::new(
+                [(at(0, 1), Generation(9)), (at(0, 2), Generation(11)), (at(3, 0), Generation(2))].into(),
+            ),
             revoking: Rc::new([(at(0, 3), Generation(9))].into()),
         }
     }

@@ -156,7 +156,10 @@ mod tests {
     const MINE: TopicPartition = TopicPartition::new(TopicId(0), 0);
     const WANTED: TopicPartition = TopicPartition::new(TopicId(0), 1);
 
-    fn way<'a>(target: &'a BTreeSet<TopicPartition>, is_held: &'a dyn Fn(TopicPartition) -> bool) -> Reconciliation<'a> {
+    fn way<'a>(
+        target: &'a BTreeSet<TopicPartition>,
+        is_held: &'a dyn Fn(TopicPartition) -> bool,
+    ) -> Reconciliation<'a> {
         let target_epoch = Generation(4);
         Reconciliation { target_epoch, target, subscribed: None, subscription_changed: false, is_held, owned: None }
     }
