@@ -86,9 +86,7 @@ impl Comparison {
                     let mut cells = vec![protocol.protocol.to_owned(), name.clone(), first, began];
                     cells.push(seconds(row.duration_us));
                     cells.push(seconds(row.unread_us));
-                    cells.extend(
-                        [u64::from(row.moved), row.redelivered, row.messages, row.bytes].map(|n| n.to_string()),
-                    );
+                    cells.extend([u64::from(row.moved), row.redelivered, row.messages, row.bytes].map(|n| n.to_string()));
                     cells
                 };
                 rows.extend(group.rebalances.iter().map(|row| cells(row.number.to_string(), row)));
@@ -96,16 +94,7 @@ impl Comparison {
             }
         }
         let headings = [
-            "PROTOCOL",
-            "GROUP",
-            "REBALANCE",
-            "BEGAN S",
-            "TOOK S",
-            "UNREAD S",
-            "MOVED",
-            "REDELIVERED",
-            "MESSAGES",
-            "BYTES",
+            "PROTOCOL", "GROUP", "REBALANCE", "BEGAN S", "TOOK S", "UNREAD S", "MOVED", "REDELIVERED", "MESSAGES", "BYTES",
         ];
         let table = table(&headings, &[2, 3, 4, 5, 6, 7, 8, 9], rows);
         format!("{}\nseed {}\n\n{table}", self.scenario, self.seed)

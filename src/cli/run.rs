@@ -64,9 +64,7 @@ struct ToolRun {
 impl RunArgs {
     pub fn run(&self) -> Outcome {
         match self.prepare() {
-            Ok((scenario, commands)) if self.compare => {
-                self.compare(&scenario, &commands).unwrap_or_else(Outcome::wrong)
-            }
+            Ok((scenario, commands)) if self.compare => self.compare(&scenario, &commands).unwrap_or_else(Outcome::wrong),
             Ok((scenario, commands)) => self.play(&scenario, &commands).unwrap_or_else(Outcome::wrong),
             Err(why) => Outcome::wrong(why),
         }

@@ -157,12 +157,7 @@ const EVENTS: u32 = 64;
 
 impl Variant {
     /// The scenario under a protocol, with these commands given by hand, up to a moment.
-    pub fn new(
-        of: &Scenario,
-        protocol: Protocol,
-        given: &[(Instant, Command)],
-        until: Instant,
-    ) -> Result<Self, String> {
+    pub fn new(of: &Scenario, protocol: Protocol, given: &[(Instant, Command)], until: Instant) -> Result<Self, String> {
         let mut world = World::new(&protocol.scenario(of)?);
         world.listen(true);
         world.keep_letters(true);
@@ -267,10 +262,7 @@ mod tests {
         };
         assert_eq!(value(&cooperative, STRATEGY).as_deref(), Some("cooperative-sticky"));
         assert_eq!(value(&cooperative, SESSION), value(&of, SESSION));
-        assert_eq!(
-            (cooperative.seed, &cooperative.topics, &cooperative.producers),
-            (of.seed, &of.topics, &of.producers)
-        );
+        assert_eq!((cooperative.seed, &cooperative.topics, &cooperative.producers), (of.seed, &of.topics, &of.producers));
         assert_eq!(cooperative.cluster_config, of.cluster_config);
     }
 
@@ -283,8 +275,7 @@ mod tests {
 
     #[test]
     fn a_step_that_adds_a_member_adds_it_under_the_variants_protocol() {
-        let added =
-            Command::parse("add consumer c9 group=bank topics=payments session.timeout.ms=7000").expect("a command");
+        let added = Command::parse("add consumer c9 group=bank topics=payments session.timeout.ms=7000").expect("a command");
         let Ok(Some(Command::AddConsumer(spec))) = Protocol::Cooperative.command(&added) else { panic!("it adds") };
         assert!(spec.overrides.iter().any(|(key, value)| key == STRATEGY && value == "cooperative-sticky"));
         let chosen = Command::parse("set consumer-c1 partition.assignment.strategy=sticky").expect("a command");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::browser;
-use super::microscope::{SheetCanvas, Shown, score_view};
+use super::microscope::{Shown, SheetCanvas, score_view};
 use super::page::Page;
 use crate::scene::microscope::axis::Axis;
 use crate::scene::microscope::words::seconds;
