@@ -78,7 +78,13 @@ impl Consumer {
             modern.next_heartbeat = now + modern.interval;
             let epoch = modern.epoch;
             let purpose = Purpose::MemberHeartbeat(epoch);
-            return self.send(now, Node::Broker(coordinator), Request::ConsumerGroupHeartbeat(Box::new(request)), purpose, out);
+            return self.send(
+                now,
+                Node::Broker(coordinator),
+                Request::ConsumerGroupHeartbeat(Box::new(request)),
+                purpose,
+                out,
+            );
         };
         self.membership.modern.sent = SentFields::default();
         let request = Request::ConsumerGroupHeartbeat(Box::new(request));
