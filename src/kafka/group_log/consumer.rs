@@ -39,6 +39,9 @@ pub enum ConsumerRecord {
     Regex { regex: Name, value: Option<RegexValue> },
 }
 
+/// Session timeout, and assignors with their subscriptions (`ClassicMemberMetadata`).
+type ClassicMetadata = (Duration, Vec<(Name, Rc<Subscription>)>);
+
 /// `ConsumerGroupMemberMetadataValue`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerMemberValue {
@@ -51,7 +54,7 @@ pub struct ConsumerMemberValue {
     pub rebalance_timeout: Option<Duration>,
     pub server_assignor: Option<Name>,
     /// For a member of the classic protocol: its session timeout, and the assignors it supports.
-    pub classic: Option<(Duration, Vec<(Name, Rc<Subscription>)>)>,
+    pub classic: Option<ClassicMetadata>,
 }
 
 /// `ConsumerGroupCurrentMemberAssignmentValue`.
@@ -175,6 +178,7 @@ fn target(bytes: &mut Reader) -> Option<Vec<TopicPartition>> {
         bytes.tagged(0)?;
         Some((topic, partitions))
     })?;
+    bytes.tagged(0)?;
     let flat = topics.into_iter().flat_map(|(topic, partitions)| {
         partitions.into_iter().map(move |partition| TopicPartition::new(topic, partition.cast_unsigned()))
     });

@@ -46,9 +46,9 @@ pub struct Reconciliation<'a> {
     pub owned: Option<&'a [TopicPartition]>,
 }
 
-impl Standing {
-    /// Before the first heartbeat is answered.
-    pub fn new() -> Self {
+/// Before the first heartbeat is answered.
+impl Default for Standing {
+    fn default() -> Self {
         Self {
             epoch: Generation(0),
             previous_epoch: Generation(0),
@@ -57,7 +57,9 @@ impl Standing {
             revoking: Rc::default(),
         }
     }
+}
 
+impl Standing {
     /// Whether there is nothing left to do for that target (`isReconciledTo`).
     pub fn is_reconciled_to(&self, target_epoch: Generation) -> bool {
         self.state == Some(ReconciliationState::Stable) && self.epoch == target_epoch
@@ -166,7 +168,7 @@ mod tests {
 
     fn with(assigned: &[TopicPartition]) -> Standing {
         let assigned = assigned.iter().map(|at| (*at, Generation(3))).collect();
-        Standing { epoch: Generation(3), assigned: Rc::new(assigned), ..Standing::new() }
+        Standing { epoch: Generation(3), assigned: Rc::new(assigned), ..Standing::default() }
     }
 
     #[test]
