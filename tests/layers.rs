@@ -54,6 +54,7 @@ const MACHINES: &[&str] = &[
     "share",
     "group",
     "group_log",
+    "modern_group",
     "lifecycle",
     "observer",
 ];

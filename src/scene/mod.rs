@@ -40,4 +40,6 @@ pub mod read;
 
 pub mod complete;
 
+pub mod assignors;
+
 pub mod sample;

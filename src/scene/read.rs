@@ -671,7 +671,7 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
     if let Some((broker, state, line)) = share::group(world, &frame.name) {
         return GroupFrame { state, line, coordinator: Some(Node::Broker(broker)), ..frame };
     }
-    let Some((_, group)) = found else { return frame };
+    let Some((_, group)) = found else { return consumer_group_frame(world, frame) };
     let rebalancing = matches!(group.phase(), GroupPhase::PreparingRebalance | GroupPhase::CompletingRebalance);
     let (joined, all) =
         group.members().fold((0, 0), |(joined, all), member| (joined + u32::from(member.has_joined()), all + 1));
@@ -681,6 +681,22 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         rebalancing,
         progress: (group.phase() == GroupPhase::PreparingRebalance && all > 1).then(|| joined as f32 / all as f32),
         line: format!("generation {}{protocol}", group.generation()),
+        ..frame
+    }
+}
+
+/// A group of the consumer protocol (KIP-848): nobody stops for the others.
+fn consumer_group_frame(world: &World, frame: GroupFrame) -> GroupFrame {
+    let coordinators = world.brokers().filter_map(|(id, _, broker)| {
+        let coordinator = broker?.coordinator();
+        let group = coordinator.group(&frame.name)?.as_consumer()?;
+        Some((id, group, coordinator.assignor_of(group)))
+    });
+    let Some((id, group, assignor)) = coordinators.max_by_key(|(_, group, _)| group.epoch()) else { return frame };
+    GroupFrame {
+        state: group.phase().name().to_owned(),
+        line: format!("epoch {} · {assignor}", group.epoch()),
+        coordinator: Some(Node::Broker(id)),
         ..frame
     }
 }

@@ -7,7 +7,9 @@ pub use consuming::{CONDUCT, Conduct, PARTITION, READING, TYPE, partition, show_
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::kafka::config::{Acks, BrokerConfig, ConsumerConfig, ProducerConfig, SettingError, TopicConfig};
+use crate::kafka::config::{
+    Acks, BrokerConfig, ConsumerConfig, GroupProtocol, ProducerConfig, SettingError, TopicConfig,
+};
 use crate::kafka::ids::{BrokerId, ControllerId, Name, ZooKeeperId};
 use crate::kafka::workload::Workload;
 use crate::time::{Duration, Instant};
@@ -242,6 +244,27 @@ pub fn consumer_config(overrides: &[(String, String)]) -> Result<ConsumerConfig,
     for (key, value) in overrides {
         config.set(key, value)?;
     }
+    let given = |keys: &[&'static str]| keys.iter().copied().find(|key| is_given(overrides, key));
+    match config.group_protocol {
+        GroupProtocol::Classic => {
+            if let Some(key) = given(&["group.remote.assignor"]) {
+                return Err(SettingError::Conflict(format!(
+                    "`{key}` cannot be set with `group.protocol=classic`: there the members' own assignors share the \
+                     partitions (`partition.assignment.strategy`)"
+                )));
+            }
+        }
+        GroupProtocol::Consumer => {
+            let theirs = ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"];
+            if let Some(key) = given(&theirs) {
+                return Err(SettingError::Conflict(format!(
+                    "`{key}` cannot be set with `group.protocol=consumer`: there the coordinator decides \
+                     (`group.consumer.session.timeout.ms`, `group.consumer.heartbeat.interval.ms`, \
+                     `group.consumer.assignors`)"
+                )));
+            }
+        }
+    }
     if config.heartbeat_interval >= config.session_timeout {
         return Err(SettingError::Conflict(format!(
             "`heartbeat.interval.ms` is {} and must be below `session.timeout.ms`, which is {}",
@@ -266,6 +289,12 @@ pub fn broker_config(overrides: &[(String, String)]) -> Result<BrokerConfig, Set
         ("group.min.session.timeout.ms", config.group_min_session_timeout),
         ("group.max.session.timeout.ms", config.group_max_session_timeout),
     )?;
+    let session = ("group.consumer.session.timeout.ms", config.group_consumer_session_timeout);
+    at_most(("group.consumer.min.session.timeout.ms", config.group_consumer_min_session_timeout), session)?;
+    at_most(session, ("group.consumer.max.session.timeout.ms", config.group_consumer_max_session_timeout))?;
+    let heartbeat = ("group.consumer.heartbeat.interval.ms", config.group_consumer_heartbeat_interval);
+    at_most(("group.consumer.min.heartbeat.interval.ms", config.group_consumer_min_heartbeat_interval), heartbeat)?;
+    at_most(heartbeat, ("group.consumer.max.heartbeat.interval.ms", config.group_consumer_max_heartbeat_interval))?;
     Ok(config)
 }
 

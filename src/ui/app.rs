@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
+use super::assignors::Assignors;
 use super::browser;
 use super::charts::{Chart, ChartView, Line};
 use super::command_bar::{CommandBar, Completion};
@@ -74,6 +75,7 @@ pub fn App() -> impl IntoView {
             <Dock tab=page.tab folded=page.folded panel=ViewFn::from(move || panel(page)) />
             <Foot page=page embed=embed />
             <Help open=page.help summary=Signal::derive(move || { page.digest.track(); page.read(|engine| engine.scenario().summary.clone()) }) />
+            <Assignors open=page.sharing />
             <Toast notice=page.notice />
         </div>
     }
@@ -134,6 +136,7 @@ fn Top(page: Page, on_theme: Callback<()>, on_why: Callback<()>) -> impl IntoVie
                 page.notice.set(Some(Notice { text, bad: true }));
             })
             on_why=on_why
+            on_assignors=Callback::new(move |()| page.sharing.set(true))
             on_fork=Callback::new(move |()| fork(page))
             on_share=Callback::new(move |()| share(page))
             on_theme=on_theme
@@ -388,6 +391,7 @@ fn Foot(page: Page, embed: bool) -> impl IntoView {
             <Show when=move || !embed>
                 <nav class="sheets" aria-label="Details">
                     {tabs()}
+                    <button class="button" data-testid="sheet-assignors" on:click=move |_| page.sharing.set(true)>"Assignors"</button>
                     <button class="button" data-testid="sheet-fork" on:click=move |_| fork(page)>"Fork"</button>
                 </nav>
             </Show>

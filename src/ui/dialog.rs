@@ -62,6 +62,7 @@ pub fn Help(open: RwSignal<bool>, #[prop(into)] summary: Signal<String>) -> impl
         ("w", "why is the selected thing as it is?"),
         ("m", "the microscope: the last rebalance, message by message"),
         ("d", "what is on the disk, and what in the page cache alone"),
+        ("a", "the assignors by themselves: type a group, and see who would read what"),
         ("t", "light or dark"),
         ("+  −", "faster, slower; 0 for the auto pace"),
         ("Esc", "close, deselect"),

@@ -14,7 +14,7 @@ use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) {
     browser::on_window("keydown", move |event: KeyboardEvent| {
         // An open dialog has the keys to itself; Escape closes it only where nobody prevents that.
-        if page.help.get_untracked() {
+        if page.help.get_untracked() || page.sharing.get_untracked() {
             return;
         }
         let key = event.key();
@@ -53,6 +53,7 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "w" => why(),
             "d" => page.toggle_disk(),
             "m" => microscope::toggle(page),
+            "a" => page.sharing.set(true),
             "?" => page.help.set(true),
             "Escape" if page.subject.with_untracked(Option::is_some) => page.subject.set(None),
             "Escape" => page.selected.set(None),

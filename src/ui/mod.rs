@@ -4,12 +4,14 @@
 //! bumps the revision once, and paints; memos derive the rest. Components take signals and give commands.
 
 mod app;
+mod assignors;
 mod bench;
 mod browser;
 mod canvas;
 mod caption;
 mod charts;
 mod command_bar;
+mod compare;
 mod dialog;
 mod dock;
 mod engine;

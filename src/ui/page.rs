@@ -40,6 +40,8 @@ pub struct Page {
     pub said: RwSignal<Vec<Said>>,
     pub notice: RwSignal<Option<Notice>>,
     pub help: RwSignal<bool>,
+    /// The assignors by themselves are open.
+    pub sharing: RwSignal<bool>,
     pub asked: RwSignal<Option<(u64, Vec<ReasonView>)>>,
     /// Kinds of messages that are hidden.
     pub hidden: RwSignal<Hidden>,
@@ -70,6 +72,7 @@ impl Page {
             said: RwSignal::new(Vec::new()),
             notice: RwSignal::new(None),
             help: RwSignal::new(false),
+            sharing: RwSignal::new(false),
             asked: RwSignal::new(None),
             hidden: RwSignal::new(Hidden::default()),
             disk: RwSignal::new(false),

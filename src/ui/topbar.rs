@@ -19,6 +19,7 @@ pub fn TopBar(
     #[prop(into)] seed: Signal<u64>,
     on_choose: Callback<String>,
     on_why: Callback<()>,
+    on_assignors: Callback<()>,
     on_fork: Callback<()>,
     on_share: Callback<()>,
     on_theme: Callback<()>,
@@ -39,6 +40,7 @@ pub fn TopBar(
             <span class="grow"></span>
             <span class="seed">{move || format!("seed {}", seed.get())}</span>
             <button class="button wide" data-testid="why" on:click=move |_| on_why.run(())>"Why?"</button>
+            <button class="button wide" data-testid="assignors" title="Type a group, and see what every assignor makes of it (a)" on:click=move |_| on_assignors.run(())>"Assignors"</button>
             <button class="button wide" data-testid="fork" title="Open this moment as a second run beside this one" on:click=move |_| on_fork.run(())>"Fork here"</button>
             <button class="button primary share" data-testid="share" aria-label="Share" on:click=move |_| on_share.run(())>
                 <Glyph icon=Icon::Share />

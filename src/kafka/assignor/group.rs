@@ -39,30 +39,38 @@ impl<'a> Group<'a> {
 
     /// Numbers the members as they come.
     pub(super) fn new(topics: &'a Topics, members: Vec<&'a Member>) -> Self {
-        let wanted: BTreeSet<&Name> = lists(&members).flat_map(|member| &member.subscription.topics).collect();
-        let topics: Vec<(&Name, &Topic)> =
-            topics.iter().filter(|(name, topic)| topic.partitions > 0 && wanted.contains(name)).collect();
+        let named: Vec<(&Name, &Topic)> = topics.iter().filter(|(_, topic)| topic.partitions > 0).collect();
+        let subscriptions = subscriptions(&named, &members);
+        let mut subscribers = vec![Vec::new(); named.len()];
+        for (at, subscription) in (0..).zip(&subscriptions) {
+            subscription.iter().for_each(|topic| subscribers[*topic as usize].push(at));
+        }
+        // Topics that nobody wants are left out, and the others close up.
+        let mut new_number = Vec::new();
+        let mut topics = Vec::new();
+        for (topic, subscribers) in named.into_iter().zip(&subscribers) {
+            new_number.push(topics.len() as u32);
+            if !subscribers.is_empty() {
+                topics.push(topic);
+            }
+        }
+        let mut renumbered: Vec<Rc<[u32]>> = Vec::new();
+        for (at, subscription) in subscriptions.iter().enumerate() {
+            let same = at.checked_sub(1).filter(|before| Rc::ptr_eq(&subscriptions[*before], subscription));
+            renumbered.push(match same {
+                Some(before) => renumbered[before].clone(),
+                None => subscription.iter().map(|topic| new_number[*topic as usize]).collect(),
+            });
+        }
+        let subscriptions = renumbered;
+        subscribers.retain(|subscribers| !subscribers.is_empty());
+
         let numbers: BTreeMap<&str, u32> = (0..).zip(&topics).map(|(number, (name, _))| (&***name, number)).collect();
         let mut first_slots = vec![0];
         let mut topic_of = Vec::new();
         for (number, (_, topic)) in (0_u32..).zip(&topics) {
             topic_of.resize(topic_of.len() + topic.partitions as usize, number);
             first_slots.push(topic_of.len() as u32);
-        }
-        let mut subscriptions: Vec<Rc<[u32]>> = Vec::new();
-        let mut subscribers = vec![Vec::new(); topics.len()];
-        for (at, member) in members.iter().enumerate() {
-            let subscription = match at.checked_sub(1).filter(|before| says_the_same(members[*before], member)) {
-                Some(before) => subscriptions[before].clone(),
-                None => {
-                    let known = member.subscription.topics.iter().filter_map(|name| numbers.get(&**name).copied());
-                    known.collect::<BTreeSet<u32>>().into_iter().collect()
-                }
-            };
-            for topic in subscription.iter() {
-                subscribers[*topic as usize].push(at as u32);
-            }
-            subscriptions.push(subscription);
         }
         let visits = (0..members.len() as u32).collect();
         Self { members, visits, topics, subscriptions, subscribers, numbers, first_slots, topic_of }
@@ -123,10 +131,32 @@ impl<'a> Group<'a> {
     }
 }
 
-/// One member for each list of topics that differs from the one before it.
-fn lists<'a, 'm>(members: &'m [&'a Member]) -> impl Iterator<Item = &'a Member> + 'm {
-    let new = |at: &usize| *at == 0 || !says_the_same(members[*at - 1], members[*at]);
-    (0..members.len()).filter(new).map(|at| members[at])
+/// The topics that each member subscribes to, by their places among `named`, ascending.
+fn subscriptions(named: &[(&Name, &Topic)], members: &[&Member]) -> Vec<Rc<[u32]>> {
+    let place_of = |name: &Name, guess: usize| match named.get(guess) {
+        // Most lists are in the order of the names, too.
+        Some((there, _)) if *there == name => Some(guess),
+        _ => named.binary_search_by(|(there, _)| (*there).cmp(name)).ok(),
+    };
+    let mut subscriptions: Vec<Rc<[u32]>> = Vec::new();
+    for (at, member) in members.iter().enumerate() {
+        if let Some(before) = at.checked_sub(1).filter(|before| says_the_same(members[*before], member)) {
+            subscriptions.push(subscriptions[before].clone());
+            continue;
+        }
+        let mut places: Vec<u32> = Vec::new();
+        let mut guess = 0;
+        for name in &member.subscription.topics {
+            if let Some(place) = place_of(name, guess) {
+                places.push(place as u32);
+                guess = place + 1;
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        subscriptions.push(places.into());
+    }
+    subscriptions
 }
 
 fn says_the_same(a: &Member, b: &Member) -> bool {

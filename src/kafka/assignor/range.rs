@@ -9,23 +9,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Assignments, Member, Topic, Topics, in_member_order, java_order};
+use super::{Assignments, Group, Member, Topic, Topics, in_member_order, java_order};
 use crate::kafka::ids::Name;
 
 pub(super) fn assign(topics: &Topics, members: &[Member]) -> Assignments {
-    let ordered = in_member_order(members);
+    let group = Group::new(topics, in_member_order(members));
     let mut assignments: Assignments = members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
-    let mut subscribers: BTreeMap<&Name, Vec<&Member>> = BTreeMap::new();
-    for member in ordered {
-        for topic in member.subscription.topics.iter().collect::<BTreeSet<&Name>>() {
-            subscribers.entry(topic).or_default().push(member);
-        }
-    }
-    let mut states: Vec<TopicState<'_>> = topics
-        .iter()
-        .filter(|(_, topic)| topic.partitions > 0)
-        .map(|(name, topic)| TopicState::new(name, topic, subscribers.remove(name).unwrap_or_default()))
-        .collect();
+    let mut states: Vec<TopicState<'_>> =
+        (0..).zip(&group.topics).map(|(number, (name, topic))| TopicState::new(&group, number, name, topic)).collect();
 
     let rack_aware = states.iter().any(|state| state.needs_racks);
     if rack_aware {
@@ -100,8 +91,9 @@ struct Consumer<'a> {
 }
 
 impl<'a> TopicState<'a> {
-    fn new(name: &'a Name, topic: &'a Topic, subscribers: Vec<&'a Member>) -> Self {
-        let consumers: Vec<_> = subscribers.into_iter().map(|member| Consumer { member, assigned: 0 }).collect();
+    fn new(group: &Group<'a>, number: usize, name: &'a Name, topic: &'a Topic) -> Self {
+        let subscribers = group.subscribers[number].iter().map(|member| group.members[*member as usize]);
+        let consumers: Vec<_> = subscribers.map(|member| Consumer { member, assigned: 0 }).collect();
         let count = consumers.len() as u32;
         let consumer_racks: BTreeSet<&Name> = consumers.iter().filter_map(|consumer| consumer.member.rack()).collect();
         Self {

@@ -181,6 +181,8 @@ pub struct ResetOffsets {
     pub scope: Scope,
     /// Without it, the tool only says what it would do.
     pub execute: bool,
+    /// Neither `--execute` nor `--dry-run` was given, which will not do for ever.
+    pub undecided: bool,
     /// Prints what `--from-file` reads.
     pub export: bool,
 }

@@ -65,6 +65,8 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         (tool, _) if tool.starts_with("kafka-") => match rest.last() {
             Some(&"--topic") => known.topics.clone(),
             Some(&"--group") => known.groups.clone(),
+            Some(&"--type") => owned(&["classic", "consumer"]),
+            Some(&"--group-type") => owned(&["classic", "consumer", "share"]),
             _ => option_names(tool),
         },
         _ => Vec::new(),
