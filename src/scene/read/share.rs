@@ -1,7 +1,6 @@
 //! Share groups in the picture: nobody owns a partition, and nobody has a position.
 
-use crate::kafka::coordinator::Group;
-use crate::kafka::ids::{BrokerId, Name, TopicPartition};
+use crate::kafka::ids::{Name, TopicPartition};
 use crate::kafka::message::share::SharePartitionKey;
 use crate::kafka::share::partition::SharePartition;
 use crate::sim::world::World;
