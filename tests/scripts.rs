@@ -210,7 +210,8 @@ fn line(stamped: &Stamped, names: &Names, shown: &[String]) -> Option<String> {
         fact => (kind(fact), names.describe(fact)),
     };
     let is_shown = |word: &str| shown.iter().any(|shown| shown == word);
-    if !is_shown(kind) || (text.contains("__consumer_offsets-") && !is_shown("internal")) {
+    let internal = ["__consumer_offsets-", "__share_group_state-"];
+    if !is_shown(kind) || (internal.iter().any(|topic| text.contains(topic)) && !is_shown("internal")) {
         return None;
     }
     let hundredths = stamped.at.as_micros() / 10_000;

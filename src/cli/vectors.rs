@@ -9,12 +9,14 @@ mod cluster;
 mod encodings;
 pub mod file;
 mod finding;
+mod groups;
 mod live;
 mod logs;
 mod partition_change;
 mod partitions;
 mod placement;
 mod producers;
+mod reconcile;
 mod replication;
 mod truncation;
 
@@ -88,12 +90,14 @@ const KINDS: &[Kind] = &[
     }),
     ("assignor_server_range", &[], |_, case, findings| assignors::assignor(Assignor::ServerRange, case, findings)),
     ("assignor_server_uniform", &[], |_, case, findings| assignors::assignor(Assignor::ServerUniform, case, findings)),
+    ("group_classic", &[], groups::group_coordinator),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),
     ("truncation", &[], truncation::truncation),
     ("partition_change", &[], partition_change::partition_change),
     ("producer_state", &[], producers::producer_state),
+    ("reconcile_848", &[], reconcile::reconcile_848),
     ("log_append", &[], logs::log_append),
     ("live_traces", &[], live::live_traces),
 ];

@@ -18,6 +18,11 @@ impl Backoff {
         self.term(failures) * rng.between(800, 1200) / 1000
     }
 
+    /// The same, to the letter.
+    pub fn steady(self, failures: u32) -> Duration {
+        self.term(failures)
+    }
+
     fn term(self, failures: u32) -> Duration {
         (self.initial * (1 << failures.min(20))).min(self.max)
     }

@@ -17,6 +17,7 @@ mod producer_ids;
 mod publish;
 mod replicas;
 mod settings;
+mod share;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 use self::follow::{AskedFor, Fetcher, LeaderOffset};
 use self::producer_ids::ProducerIds;
 use self::replicas::Replicas;
+use self::share::Share;
 use self::storage::{Files, Storage};
 use self::throttle::Throttle;
 use self::zk::ZkMember;
@@ -131,6 +133,7 @@ pub struct Broker {
     purgatory: Purgatory,
     throttle: Throttle,
     coordinator: GroupCoordinator,
+    share: Share,
     in_flight: InFlight<Purpose>,
     /// Partitions whose proposed ISR has not been answered.
     proposals: BTreeSet<TopicPartition>,
@@ -160,6 +163,10 @@ enum Purpose {
     },
     AlterPartition,
     AllocateProducerIds,
+    /// A share coordinator is asked.
+    ShareState {
+        id: u64,
+    },
     CreateTopic {
         name: Name,
     },
@@ -209,6 +216,7 @@ impl Broker {
             fetchers: BTreeMap::new(),
             purgatory: Purgatory::default(),
             throttle: Throttle::default(),
+            share: Share::default(),
             in_flight: InFlight::default(),
             proposals: BTreeSet::new(),
             proposals_in_flight: false,
@@ -322,13 +330,26 @@ impl Broker {
             | Request::ListPartitionReassignments(_)
             | Request::IncrementalAlterConfigs(_) => self.forward(now, from, correlation_id, request, out),
             Request::JoinGroup(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::ConsumerGroupDescribe(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
             | Request::OffsetCommit(_)
             | Request::OffsetFetch(_)
             | Request::DescribeGroups(_)
-            | Request::ListGroups(_) => self.on_group_request(now, from, correlation_id, &request, out),
+            | Request::ListGroups(_)
+            | Request::DeleteGroups(_)
+            | Request::OffsetDelete(_)
+            | Request::ShareGroupHeartbeat(_)
+            | Request::ShareGroupDescribe(_) => self.on_group_request(now, from, correlation_id, &request, out),
+            Request::ShareFetch(_)
+            | Request::ShareAcknowledge(_)
+            | Request::InitializeShareGroupState(_)
+            | Request::ReadShareGroupState(_)
+            | Request::WriteShareGroupState(_)
+            | Request::ReadShareGroupStateSummary(_)
+            | Request::DescribeShareGroupOffsets(_) => self.on_share_request(now, from, correlation_id, request, out),
             // Only a controller answers these; whoever asks a broker has the wrong address.
             _ => out.close_connection(from),
         }
@@ -376,6 +397,7 @@ impl Broker {
             (Purpose::AllocateProducerIds, Response::AllocateProducerIds(allocated)) => {
                 self.on_producer_ids(now, &allocated);
             }
+            (Purpose::ShareState { id }, answer) => self.on_share_state_response(now, id, &answer, out),
             (Purpose::CreateTopic { name }, _) => {
                 self.creating.remove(&name);
             }
@@ -412,6 +434,7 @@ impl Broker {
             Purpose::FollowerEpochs { leader, asked } => self.on_epoch_ends_lost(now, leader, &asked, out),
             Purpose::AlterPartition => self.on_proposals_lost(now, out),
             Purpose::AllocateProducerIds => self.on_producer_ids_lost(now),
+            Purpose::ShareState { id } => self.share_question_lost(now, id, out),
             Purpose::ZkPush { broker } => self.on_push_answer(now, broker, None, out),
             Purpose::ZkShutdown => self.on_shutdown_answer(now, None, out),
             Purpose::CreateTopic { name } => {
@@ -439,6 +462,9 @@ impl Broker {
             Timer::QuorumFetch => {
                 let ask = self.observer.fetch();
                 self.ask(now, ask, Purpose::Observer, out);
+            }
+            Timer::DelayedShareFetch { .. } | Timer::AcquisitionLock { .. } | Timer::ShareState => {
+                self.on_share_timer(now, &timer, out);
             }
             Timer::IsrShrink => self.shrink_isrs(now, out),
             Timer::AlterPartition => self.send_proposals(now, out),
@@ -479,6 +505,7 @@ impl Broker {
             self.purgatory.take_fetch(id);
             out.cancel_timer(Timer::DelayedFetch { id });
         }
+        self.share_peer_lost(now, peer, out);
         self.forget_reads_of(peer);
         self.unsent.retain(|(client, _, _)| *client != peer);
         self.zookeeper_lost(now, peer, out);

@@ -20,6 +20,8 @@ pub struct ClusterView {
     brokers: Vec<BrokerId>,
     topics: BTreeMap<Name, TopicView>,
     wanted: Vec<Name>,
+    /// All topics are asked for, whatever their names.
+    everything: bool,
     backoff: Backoff,
     max_age: Duration,
     /// A request is out.
@@ -34,6 +36,9 @@ pub struct ClusterView {
     /// How many of the topics wanted the request that is out names, and how many the last answer was about.
     asked_for: u32,
     answered_for: u32,
+    /// Whether the request that is out asks for all topics, and whether the last answer was about all.
+    asked_for_everything: bool,
+    has_everything: bool,
 }
 
 /// What a client knows of a topic.
@@ -46,6 +51,8 @@ pub struct TopicView {
     pub replica_racks: Vec<Vec<Name>>,
     /// The partitions that have a leader, ascending.
     pub available: Rc<[u32]>,
+    /// Whether it is one of Kafka's own.
+    pub internal: bool,
 }
 
 /// The partitions that have a leader.
@@ -66,6 +73,7 @@ impl ClusterView {
             brokers: Vec::new(),
             topics: BTreeMap::new(),
             wanted,
+            everything: false,
             backoff,
             max_age,
             asking: false,
@@ -77,6 +85,8 @@ impl ClusterView {
             turn: 0,
             asked_for: 0,
             answered_for: 0,
+            asked_for_everything: false,
+            has_everything: false,
         }
     }
 
@@ -93,9 +103,25 @@ impl ClusterView {
         }
     }
 
+    /// Asks for all topics, from now on.
+    pub fn want_everything(&mut self) {
+        if !self.everything {
+            self.everything = true;
+            self.stale = true;
+            self.unchanged = 0;
+            self.not_before = Instant::ZERO;
+            self.has_everything = false;
+        }
+    }
+
+    /// Every topic that is known, by name.
+    pub fn topics(&self) -> impl Iterator<Item = (&Name, &TopicView)> {
+        self.topics.iter()
+    }
+
     /// Whether an answer about everything wanted has come. What is still unknown does not exist.
     pub fn has_answer_for_all(&self) -> bool {
-        self.answered_for as usize == self.wanted.len()
+        self.answered_for as usize == self.wanted.len() && (self.has_everything || !self.everything)
     }
 
     /// The brokers that can be asked.
@@ -106,6 +132,11 @@ impl ClusterView {
     /// A topic, once it is known.
     pub fn topic(&self, name: &str) -> Option<&TopicView> {
         self.topics.get(name)
+    }
+
+    /// The name of a topic, once it is known.
+    pub fn name_of(&self, id: TopicId) -> Option<&Name> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
     }
 
     /// A partition's leader, where one is known.
@@ -141,7 +172,9 @@ impl ClusterView {
         let broker = *known.get(self.turn as usize % known.len().max(1))?;
         self.asking = true;
         self.asked_for = self.wanted.len() as u32;
-        let request = MetadataRequest { topics: Some(self.wanted.clone()), allow_auto_topic_creation: true };
+        self.asked_for_everything = self.everything;
+        let topics = (!self.everything).then(|| self.wanted.clone());
+        let request = MetadataRequest { topics, allow_auto_topic_creation: true };
         Some((Node::Broker(broker), Request::Metadata(request)))
     }
 
@@ -153,6 +186,11 @@ impl ClusterView {
             self.brokers = response.brokers.iter().map(|(id, _)| *id).collect();
         }
         self.answered_for = self.asked_for;
+        self.has_everything = self.asked_for_everything;
+        if self.has_everything {
+            // What an answer about all topics does not name is gone.
+            self.topics.retain(|name, _| response.topics.iter().any(|topic| topic.name == *name));
+        }
         self.stale = !self.has_answer_for_all();
         let racks: BTreeMap<BrokerId, Name> =
             response.brokers.into_iter().filter_map(|(id, rack)| Some((id, rack?))).collect();
@@ -181,7 +219,13 @@ impl ClusterView {
             news |= before.is_none_or(|before| has_newer_epoch(&partitions, &before.partitions));
             self.topics.insert(
                 topic.name,
-                TopicView { id: topic.id, available: available(&partitions), partitions, replica_racks },
+                TopicView {
+                    id: topic.id,
+                    available: available(&partitions),
+                    partitions,
+                    replica_racks,
+                    internal: topic.internal,
+                },
             );
         }
         self.unchanged = if news { 0 } else { self.unchanged + 1 };

@@ -143,9 +143,68 @@ choice! {
         All = "all" | "-1",
     }
 }
-choice! {
-    /// `auto.offset.reset`: where a consumer begins without a valid committed offset.
-    OffsetReset { Latest = "latest", Earliest = "earliest", None = "none" }
+/// `auto.offset.reset`: where a consumer begins without a valid committed offset (`AutoOffsetResetStrategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    Latest,
+    Earliest,
+    /// Nowhere: the application ends.
+    None,
+    /// At the first record that is no older (KIP-1106).
+    ByDuration(Duration),
+}
+
+impl SettingValue for OffsetReset {
+    fn parse(text: &str, _low: i64, _high: i64) -> Option<Self> {
+        match text.trim() {
+            "latest" => Some(Self::Latest),
+            "earliest" => Some(Self::Earliest),
+            "none" => Some(Self::None),
+            other => iso_duration(other.strip_prefix("by_duration:")?).map(Self::ByDuration),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Latest => "latest".into(),
+            Self::Earliest => "earliest".into(),
+            Self::None => "none".into(),
+            Self::ByDuration(duration) => {
+                let (seconds, millis) = (duration.as_millis() / 1000, duration.as_millis() % 1000);
+                let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
+                format!("by_duration:PT{seconds}{fraction}S")
+            }
+        }
+    }
+}
+
+/// A duration as ISO 8601 and Java's `Duration.parse` write it, `P1DT2H3M4.5S`, to the millisecond and without signs.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let text = text.to_ascii_uppercase();
+    let (days, time) = match text.strip_prefix('P')?.split_once('T') {
+        Some((_, "")) => return None,
+        Some((days, time)) => (days, time),
+        None => (text.strip_prefix('P')?, ""),
+    };
+    if days.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut millis: u64 = 0;
+    let mut rest = (days, time);
+    for (unit, of_time, factor) in [('D', false, 86_400_000), ('H', true, 3_600_000), ('M', true, 60_000)] {
+        let part = if of_time { &mut rest.1 } else { &mut rest.0 };
+        if let Some((number, after)) = part.split_once(unit) {
+            let number: u64 = number.parse().ok()?;
+            millis = millis.checked_add(number.checked_mul(factor)?)?;
+            *part = after;
+        }
+    }
+    if let Some(seconds) = rest.1.strip_suffix('S') {
+        let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+        let digits: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+        millis = millis.checked_add(whole.parse::<u64>().ok()?.checked_mul(1000)?)?.checked_add(digits)?;
+        rest.1 = "";
+    }
+    (rest.0.is_empty() && rest.1.is_empty() && millis <= u64::MAX / 8000).then(|| Duration::millis(millis))
 }
 choice! {
     /// `isolation.level`: whether records of open and aborted transactions are read.
@@ -196,6 +255,28 @@ choice! {
 }
 
 choice! {
+    /// `share.acquire.mode`: how strictly a share consumer's `max.poll.records` is taken (KIP-1206).
+    AcquireMode {
+        /// Whole batches are acquired, and may be more.
+        BatchOptimized = "batch_optimized",
+        RecordLimit = "record_limit",
+    }
+}
+choice! {
+    /// `share.acknowledgement.mode`: who says that a record is done.
+    AcknowledgementMode {
+        /// The next poll() accepts what the last one returned.
+        Implicit = "implicit",
+        /// The application, record by record.
+        Explicit = "explicit",
+    }
+}
+choice! {
+    /// `share.auto.offset.reset`: where a share group begins to read a partition. Kafka also takes `by_duration:…`.
+    ShareOffsetReset { Latest = "latest", Earliest = "earliest" }
+}
+
+choice! {
     /// `compression.type` of a topic.
     TopicCompression {
         /// As the producer compressed it.
@@ -238,6 +319,63 @@ impl SettingValue for AssignmentStrategies {
     }
     fn show(&self) -> String {
         self.0.iter().map(SettingValue::show).collect::<Vec<_>>().join(",")
+    }
+}
+
+choice! {
+    /// `group.protocol`: how a consumer keeps its place in its group.
+    GroupProtocol {
+        /// JoinGroup and SyncGroup: the clients share the partitions among themselves.
+        Classic = "classic",
+        /// ConsumerGroupHeartbeat: the coordinator shares them (KIP-848).
+        Consumer = "consumer",
+    }
+}
+
+choice! {
+    /// An assignor that runs in the group coordinator (KIP-848).
+    ServerAssignor {
+        Uniform = "uniform" | "org.apache.kafka.coordinator.group.assignor.uniformassignor",
+        Range = "range" | "org.apache.kafka.coordinator.group.assignor.rangeassignor",
+    }
+}
+choice! {
+    /// `group.consumer.migration.policy`: which conversions between the two protocols happen by themselves.
+    MigrationPolicy { Disabled = "disabled", Downgrade = "downgrade", Upgrade = "upgrade", Bidirectional = "bidirectional" }
+}
+
+impl ServerAssignor {
+    /// Its name in the protocol.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Range => "range",
+        }
+    }
+}
+
+/// `group.consumer.assignors`: those that members may ask for; the first one is used where nobody asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAssignors(Vec<ServerAssignor>);
+
+impl ServerAssignors {
+    /// The one that a group gets whose members do not ask for any.
+    pub fn first(&self) -> ServerAssignor {
+        self.0.first().copied().unwrap_or(ServerAssignor::Uniform)
+    }
+
+    /// The one of that name, if members may ask for it.
+    pub fn find(&self, name: &str) -> Option<ServerAssignor> {
+        self.0.iter().copied().find(|assignor| assignor.name() == name)
+    }
+}
+
+impl SettingValue for ServerAssignors {
+    fn parse(text: &str, low: i64, high: i64) -> Option<Self> {
+        text.split(',').map(|word| ServerAssignor::parse(word, low, high)).collect::<Option<_>>().map(Self)
+    }
+    fn show(&self) -> String {
+        self.0.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -350,7 +488,9 @@ settings! {
     /// What a consumer is configured with.
     ConsumerConfig {
         group_instance_id: Option<String> = "group.instance.id", "null", [0, ANY], "a name", "makes the consumer a static member.";
+        group_protocol: GroupProtocol = "group.protocol", "classic", [0, ANY], "[classic, consumer]", "how the group shares its partitions: a leader among the members decides, or the coordinator (KIP-848); from the next start of the process.";
         assignment_strategy: AssignmentStrategies = "partition.assignment.strategy", "range,cooperative-sticky", [0, ANY], "a list of [range, roundrobin, sticky, cooperative-sticky]", "the client-side assignors, the preferred one first; a group takes the one that all its members have and most prefer.";
+        group_remote_assignor: Option<String> = "group.remote.assignor", "null", [0, ANY], "[null, uniform, range]", "group.protocol=consumer: the coordinator's assignor that this member asks for.";
         session_timeout: Duration = "session.timeout.ms", "45000", [0, ANY], "[0,...]", "a member without heartbeats for this long is dropped.";
         heartbeat_interval: Duration = "heartbeat.interval.ms", "3000", [0, ANY], "[0,...]", "time between heartbeats; must be below the session timeout.";
         max_poll_interval: Duration = "max.poll.interval.ms", "300000", [1, ANY], "[1,...]", "a member that does not poll for this long leaves; also its rebalance timeout.";
@@ -359,7 +499,9 @@ settings! {
         fetch_max_wait: Duration = "fetch.max.wait.ms", "500", [0, ANY], "[0,...]", "the longest a broker holds a fetch.";
         fetch_max_bytes: u32 = "fetch.max.bytes", "52428800", [0, ANY], "[0,...]", "soft limit of one fetch answer.";
         max_partition_fetch_bytes: u32 = "max.partition.fetch.bytes", "1048576", [0, ANY], "[0,...]", "soft limit of one partition in a fetch answer.";
-        auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none]", "where to begin without a valid committed offset.";
+        acknowledgement_mode: AcknowledgementMode = "share.acknowledgement.mode", "implicit", [0, ANY], "[implicit, explicit]", "share consumers: whether the next poll() accepts every record of the last one, or the application says what becomes of each.";
+        acquire_mode: AcquireMode = "share.acquire.mode", "batch_optimized", [0, ANY], "[batch_optimized, record_limit]", "share consumers: whether whole batches are acquired, or no more records than max.poll.records.";
+        auto_offset_reset: OffsetReset = "auto.offset.reset", "latest", [0, ANY], "[latest, earliest, none, by_duration:PnDTnHnMn.nS]", "where to begin without a valid committed offset.";
         enable_auto_commit: bool = "enable.auto.commit", "true", [0, 1], "[true, false]", "commits the positions of finished work inside poll(), every auto.commit.interval.ms.";
         auto_commit_interval: Duration = "auto.commit.interval.ms", "5000", [0, ANY], "[0,...]", "time between automatic commits.";
         isolation: Isolation = "isolation.level", "read_uncommitted", [0, ANY], "[read_uncommitted, read_committed]", "whether open and aborted transactions are read; without transactions, both read up to the high watermark.";
@@ -414,7 +556,26 @@ settings! {
         group_initial_rebalance_delay: Duration = "group.initial.rebalance.delay.ms", "3000", [0, ANY], "[0,...]", "the first rebalance of an empty group waits this long for more members.";
         group_min_session_timeout: Duration = "group.min.session.timeout.ms", "6000", [0, ANY], "[0,...]", "shortest session timeout a member may ask for.";
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
+        group_consumer_session_timeout: Duration = "group.consumer.session.timeout.ms", "45000", [1, ANY], "[1,...]", "group.protocol=consumer: a member that is not heard of for this long is out.";
+        group_consumer_heartbeat_interval: Duration = "group.consumer.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "group.protocol=consumer: the time between heartbeats that members are told.";
+        group_consumer_max_size: u32 = "group.consumer.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "group.protocol=consumer: most members of a group.";
+        group_consumer_assignors: ServerAssignors = "group.consumer.assignors", "uniform,range", [0, ANY], "a list of [uniform, range]", "group.protocol=consumer: the assignors that members may ask for; the first one is used where nobody asks.";
+        group_consumer_migration_policy: MigrationPolicy = "group.consumer.migration.policy", "bidirectional", [0, ANY], "[disabled, downgrade, upgrade, bidirectional]", "whether a group changes its protocol when the first member of another one comes, or the last one goes.";
+        group_consumer_assignment_interval: Duration = "group.consumer.assignment.interval.ms", "1000", [0, ANY], "[0,...]", "group.protocol=consumer: the least time between two target assignments of a group.";
+        group_consumer_regex_refresh_interval: Duration = "group.consumer.regex.refresh.interval.ms", "600000", [10_000, ANY], "[10000,...]", "group.protocol=consumer: how often regular expressions are resolved again, even without a new topic.";
         group_max_size: u32 = "group.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "most members of a group.";
+        share_session_timeout: Duration = "group.share.session.timeout.ms", "45000", [1, ANY], "[1,...]", "a member of a share group that is silent for this long is removed.";
+        share_heartbeat_interval: Duration = "group.share.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "time between the heartbeats of a share group's members, as the coordinator tells them.";
+        share_assignment_interval: Duration = "group.share.assignment.interval.ms", "1000", [0, ANY], "[0,...]", "a share group's assignment is worked out no more often than this.";
+        share_max_size: u32 = "group.share.max.size", "200", [1, 1000], "[1,...,1000]", "most members of a share group.";
+        share_record_lock_duration: Duration = "group.share.record.lock.duration.ms", "30000", [1000, 3_600_000], "[1000,...,3600000]", "how long a member of a share group has records for itself; then others may have them.";
+        share_delivery_count_limit: u32 = "group.share.delivery.count.limit", "5", [2, 10], "[2,...,10]", "a record of a share group that was delivered so often, and not accepted, is archived.";
+        share_partition_max_record_locks: u32 = "group.share.partition.max.record.locks", "2000", [100, 10_000], "[100,...,10000]", "how many records of a partition may be under way in a share group.";
+        share_auto_offset_reset: ShareOffsetReset = "share.auto.offset.reset", "latest", [0, ANY], "[latest, earliest]", "where share groups begin to read a partition; in Kafka it is set group by group.";
+        share_state_topic_partitions: u32 = "share.coordinator.state.topic.num.partitions", "50", [1, 1000], "[1,...]", "partitions of __share_group_state.";
+        share_state_topic_replication_factor: u32 = "share.coordinator.state.topic.replication.factor", "3", [1, 32_767], "[1,...]", "replicas of __share_group_state.";
+        share_state_topic_min_isr: u32 = "share.coordinator.state.topic.min.isr", "2", [1, 32_767], "[1,...]", "min.insync.replicas of __share_group_state.";
+        share_updates_per_snapshot: u32 = "share.coordinator.snapshot.update.records.per.snapshot", "500", [0, 500], "[0,...,500]", "records that tell what has changed in a share group's partition, before one tells all.";
         broker_heartbeat_interval: Duration = "broker.heartbeat.interval.ms", "2000", [1, ANY], "[1,...]", "time between a broker's heartbeats to the controller.";
         connection_setup_timeout: Duration = "socket.connection.setup.timeout.ms", "10000", [0, ANY], "[0,...]", "how long an attempt to connect may take; doubles with each failure in a row, give or take 20 %.";
         connection_setup_timeout_max: Duration = "socket.connection.setup.timeout.max.ms", "30000", [0, ANY], "[0,...]", "the longest an attempt to connect may take.";

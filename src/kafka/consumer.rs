@@ -10,36 +10,54 @@
 //! What a commit says is therefore always done: positions are committed inside poll(), when the work on everything that
 //! earlier polls returned is over. What a crash interrupts has not been committed, and another member gets it again.
 //!
-//! What we leave out: KIP-848 membership, cooperative assignors, seek and pause by the application, commits by the
-//! application itself (`enable.auto.commit=false` commits nothing), and the filter for aborted transactions.
+//! What a commit of the application itself says is done just as well ([`commits`]). What the application may ask for
+//! between two polls is in [`subscription`], what it does about records that it cannot work on in [`application`].
+//!
+//! What we leave out: unsubscribe(), notes with commits, and the filter for aborted transactions.
 
 mod application;
+mod assignment;
+mod commits;
+mod dead_letters;
 mod fetcher;
 mod fetching;
 mod heartbeat;
+mod joining;
 mod membership;
+mod modern;
 mod offsets;
+mod share;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod validation;
 
-pub use self::application::Working;
+pub use self::application::{Failing, Task, Working};
+pub use self::commits::CommitMode;
 pub use self::membership::MemberState;
+pub use self::subscription::{Ask, Reads, SeekTo, TopicPattern};
+
+use std::collections::VecDeque;
 
 use self::application::Application;
-use self::fetcher::{Fetcher, State};
+use self::commits::CommitFor;
+use self::commits::{Commits, Committing};
+use self::dead_letters::DeadLetters;
+use self::fetcher::Fetcher;
 use self::membership::{Membership, Sent};
-use self::offsets::{AutoCommit, CommitFor};
+use self::offsets::CommittedSearch;
+use self::share::ShareConsumer;
 use self::validation::Doubt;
 use super::backoff::Backoff;
 use super::cluster_view::ClusterView;
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, GroupProtocol};
 use super::connection::{InFlight, LostConnections};
 use super::effects::{Effects, Input, Timer};
 use super::error::ErrorCode;
-use super::fact::{Fact, LeaveReason, ResetReason};
+use super::fact::{Fact, LeaveReason};
 use super::ids::{BrokerId, ClientId, Generation, Name, Node, Offset, TopicPartition};
 use super::message::{Message, Request, Response};
+use super::producer::Producer;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -56,13 +74,16 @@ pub struct ConsumerSetup {
     pub client_id: Name,
     /// `group.id`. Without one the consumer reads all partitions of its topics, and commits nothing.
     pub group: Option<Name>,
-    pub topics: Vec<Name>,
-    /// Time that the application spends on each record.
-    pub work: Duration,
+    /// The group is a share group (KIP-932).
+    pub share: bool,
+    pub reads: Reads,
+    pub task: Task,
     pub config: ConsumerConfig,
     /// `bootstrap.servers`.
     pub bootstrap: Vec<BrokerId>,
     pub rng: Rng,
+    /// What an earlier process of it sent dead letters with, if it did.
+    pub dead_letters: Option<Producer>,
 }
 
 /// One consumer and its application.
@@ -72,7 +93,11 @@ pub struct Consumer {
     name: Name,
     client_id: Name,
     group: Option<Name>,
+    reads: Reads,
+    /// What it reads as topics; those that match, if it reads by a pattern.
     topics: Vec<Name>,
+    /// What its application asks for before the next poll().
+    asked: VecDeque<Ask>,
     config: ConsumerConfig,
     bootstrap: Vec<BrokerId>,
     rng: Rng,
@@ -80,9 +105,11 @@ pub struct Consumer {
     in_flight: InFlight<Purpose>,
     connections: LostConnections,
     membership: Membership,
-    commits: AutoCommit,
+    commits: Commits,
+    committed_search: CommittedSearch,
     fetcher: Fetcher,
     application: Application,
+    dead_letters: Option<DeadLetters>,
     closing: Closing,
     /// What ends the consumer, and its application with it.
     fatal: Option<ErrorCode>,
@@ -90,6 +117,8 @@ pub struct Consumer {
     wake: Option<Instant>,
     /// [`Timer::PollDeadline`] is set.
     poll_deadline_armed: bool,
+    /// A share consumer is this, and nothing of the above.
+    share: Option<Box<ShareConsumer>>,
 }
 
 /// How far close() has come.
@@ -135,6 +164,8 @@ pub struct AssignedPartition {
     pub committed: Option<Offset>,
     /// Records that have come and wait for poll().
     pub buffered: u64,
+    /// The application wants nothing of it for now.
+    pub paused: bool,
     /// The high watermark that the last answer told.
     pub high_watermark: Option<Offset>,
 }
@@ -147,8 +178,12 @@ enum Purpose {
     JoinGroup(Sent),
     SyncGroup(Sent),
     Heartbeat(Sent),
+    /// Of a member of the consumer protocol, in that epoch.
+    MemberHeartbeat(Generation),
+    /// The last heartbeat of one.
+    Goodbye,
     LeaveGroup,
-    Commit(CommitFor, Sent, Vec<(TopicPartition, Offset)>),
+    Commit(Committing),
     OffsetFetch,
     ListOffsets(Vec<TopicPartition>),
     EpochEnds(Vec<Doubt>),
@@ -157,47 +192,68 @@ enum Purpose {
 
 impl Consumer {
     pub fn new(setup: ConsumerSetup) -> Self {
-        let ConsumerSetup { id, name, client_id, group, topics, work, config, bootstrap, rng } = setup;
+        let of_share_group = setup.group.clone().filter(|_| setup.share);
+        let share = of_share_group.map(|group| Box::new(ShareConsumer::new(setup.clone(), group)));
+        let ConsumerSetup { id, name, client_id, group, share: _, reads, task, config, bootstrap, rng, dead_letters } =
+            setup;
         let backoff = Backoff { initial: config.retry_backoff, max: config.retry_backoff_max };
-        Self {
+        let topics = reads.topics();
+        let mut consumer = Self {
             view: ClusterView::new(bootstrap.clone(), topics.clone(), backoff, config.metadata_max_age),
             id,
             name,
             client_id,
             group,
+            reads,
             topics,
+            asked: VecDeque::new(),
             bootstrap,
             rng,
             in_flight: InFlight::default(),
             connections: LostConnections::default(),
-            membership: Membership::new(),
-            commits: AutoCommit::default(),
+            membership: Membership::new(&config),
+            commits: Commits::default(),
+            committed_search: CommittedSearch::default(),
             fetcher: Fetcher::default(),
-            application: Application::new(work),
+            application: Application::new(task),
+            dead_letters: dead_letters.map(DeadLetters::new),
             closing: Closing::Open,
             fatal: None,
             wake: None,
             poll_deadline_armed: false,
+            share,
             config,
-        }
+        };
+        consumer.want_metadata();
+        consumer
     }
 
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        if let Some(share) = &mut self.share {
+            return share.step(now, input, out);
+        }
         if self.closing == Closing::Closed && !matches!(input, Input::Start) {
             return;
         }
         match input {
-            Input::Start => self.start(),
-            Input::Message { message: Message::Response { correlation_id, response }, .. } => {
-                if let Some((from, purpose)) = self.in_flight.complete(correlation_id) {
+            Input::Start => self.start(now, out),
+            Input::Message { from, message: Message::Response { correlation_id, response } } => {
+                if let Some(correlation_id) = dead_letters::of_producer(correlation_id) {
+                    let message = Message::Response { correlation_id, response };
+                    self.step_producer(now, Input::Message { from, message }, out);
+                } else if let Some((from, purpose)) = self.in_flight.complete(correlation_id) {
                     self.connections.stands(from);
                     self.on_response(now, from, purpose, response, out);
                 }
             }
             // Nobody asks a consumer anything.
             Input::Message { .. } => {}
+            Input::Timer(Timer::DeadLetters(timer)) => self.step_producer(now, Input::Timer(*timer), out),
             Input::Timer(timer) => self.on_timer(now, &timer, out),
-            Input::Disconnected { peer } => self.on_disconnected(now, peer, out),
+            Input::Disconnected { peer } => {
+                self.on_disconnected(now, peer, out);
+                self.step_producer(now, Input::Disconnected { peer }, out);
+            }
             Input::Shutdown if self.closing == Closing::Open => self.closing = Closing::Requested,
             Input::Shutdown => {}
         }
@@ -206,12 +262,14 @@ impl Consumer {
 
     /// Changes the settings, from now on.
     pub fn set_config(&mut self, config: ConsumerConfig) {
+        self.share.iter_mut().for_each(|share| share.set_config(config.clone()));
         self.config = config;
     }
 
-    /// Changes the time that the application spends on each record, from the next one on.
-    pub fn set_work(&mut self, work: Duration) {
-        self.application.set_work(work);
+    /// Changes what the application does with records, from the next one on.
+    pub fn set_task(&mut self, task: Task) {
+        self.share.iter_mut().for_each(|share| share.set_work(task.work));
+        self.application.set_task(task);
     }
 
     pub fn id(&self) -> ClientId {
@@ -226,22 +284,32 @@ impl Consumer {
         self.group.as_ref()
     }
 
+    /// The topics it reads, or partitions of; for a pattern those that match now.
     pub fn topics(&self) -> &[Name] {
         &self.topics
+    }
+
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     pub fn config(&self) -> &ConsumerConfig {
         &self.config
     }
 
-    /// Empty until the coordinator has given it one.
+    /// Whether it is a member of a share group.
+    pub fn is_share(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// Empty until the coordinator has given it one; a share consumer makes its own.
     pub fn member_id(&self) -> &Name {
-        self.membership.member_id()
+        self.share.as_ref().map_or_else(|| self.membership.member_id(), |share| share.member_id())
     }
 
     /// `None` while it is no member.
     pub fn generation(&self) -> Option<Generation> {
-        self.membership.generation()
+        self.share.as_ref().map_or_else(|| self.membership.generation(), |share| share.epoch())
     }
 
     /// Whether it worked out the group's assignment.
@@ -250,45 +318,51 @@ impl Consumer {
     }
 
     pub fn coordinator(&self) -> Option<BrokerId> {
-        self.membership.coordinator()
+        self.share.as_ref().map_or_else(|| self.membership.coordinator(), |share| share.coordinator())
     }
 
     /// The partitions it reads, in order.
     pub fn assigned(&self) -> impl Iterator<Item = AssignedPartition> {
-        self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
+        let shared = self.share.iter().flat_map(|share| share.assigned());
+        let owned = self.fetcher.partitions().map(|(partition, state)| AssignedPartition {
             partition,
             position: state.position,
             committed: state.committed,
             buffered: self.fetcher.buffered(partition),
+            paused: state.is_paused(),
             high_watermark: state.high_watermark,
-        })
+        });
+        shared.chain(owned)
     }
 
     /// What the application works on now. This decodes the record's batch.
     pub fn working(&self) -> Option<Working> {
-        self.application.working()
+        self.share.as_ref().map_or_else(|| self.application.working(), |share| share.working())
     }
 
     /// Records that poll() has returned.
     pub fn polled(&self) -> u64 {
-        self.application.polled_count()
+        self.share.as_ref().map_or_else(|| self.application.polled_count(), |share| share.polled())
     }
 
     /// Records that the application is done with.
     pub fn processed(&self) -> u64 {
-        self.application.processed_count()
+        self.share.as_ref().map_or_else(|| self.application.processed_count(), |share| share.processed())
     }
 
     /// The error that ended it, if one did.
     pub fn fatal(&self) -> Option<ErrorCode> {
-        self.fatal
+        self.share.as_ref().map_or(self.fatal, |share| share.fatal())
     }
 
     pub fn phase(&self) -> Phase {
+        if let Some(share) = &self.share {
+            return share.phase();
+        }
         match (self.closing, self.membership.state()) {
             (Closing::Closed, _) => Phase::Closed,
             _ if self.application.is_busy() => Phase::Working,
-            (Closing::Open, _) if self.group.is_none() => Phase::Polling,
+            (Closing::Open, _) if self.group.is_none() || self.is_manual() => Phase::Polling,
             (Closing::Open, _) if self.membership.coordinator().is_none() => Phase::FindingCoordinator,
             (Closing::Open, MemberState::Stable) => Phase::Polling,
             (Closing::Open, MemberState::CompletingRebalance) => Phase::Syncing,
@@ -298,32 +372,48 @@ impl Consumer {
     }
 
     /// The process starts: nothing is left of an earlier one but what it has done.
-    fn start(&mut self) {
+    fn start(&mut self, now: Instant, out: &mut Effects) {
+        let dead_letters = self.dead_letters.take().map(|letters| letters.producer);
         let setup = ConsumerSetup {
             id: self.id,
             name: self.name.clone(),
             client_id: self.client_id.clone(),
             group: self.group.clone(),
-            topics: self.topics.clone(),
-            work: Duration::ZERO,
+            share: false,
+            reads: self.reads.clone(),
+            task: self.application.task().clone(),
             config: self.config.clone(),
             bootstrap: self.bootstrap.clone(),
             rng: self.rng.clone(),
+            dead_letters,
         };
         *self = Self { application: self.application.restarted(), ..Self::new(setup) };
+        self.restart_commit_interval(now);
+        self.step_producer(now, Input::Start, out);
+    }
+
+    /// The process dies of its application.
+    fn crash(&mut self, out: &mut Effects) {
+        self.closing = Closing::Closed;
+        out.halt();
     }
 
     /// After every input: whatever can go on, goes on.
     fn run(&mut self, now: Instant, out: &mut Effects) {
-        while !self.application.is_busy() {
+        while self.closing != Closing::Closed && !self.application.is_busy() {
             if self.closing != Closing::Open {
                 self.close(now, out);
                 break;
             }
-            if !self.poll(now, out) {
+            if !self.commit_by_application(now, out) || !self.poll(now, out) {
                 break;
             }
-            self.application.begin(now, self.group.as_ref(), out);
+            self.commits.note_polled();
+            let next = self.application.begin(now, self.group.as_ref(), out);
+            self.follow(now, next, out);
+        }
+        if self.membership.protocol == GroupProtocol::Consumer && self.is_member() {
+            self.keep_in_touch(now, out);
         }
         if self.closing != Closing::Closed
             && let Some((to, request)) = self.view.next_request(now, out)
@@ -338,12 +428,18 @@ impl Consumer {
             self.poll_deadline_armed = false;
             out.cancel_timer(Timer::PollDeadline);
         }
-        if self.group.is_some() {
+        self.do_what_was_asked(now, out);
+        if self.is_member() {
             if self.keep_membership(now, out) {
                 self.commit_if_due(now, out);
             }
         } else {
-            self.read_everything();
+            self.read_by_itself();
+            if self.group.is_some() && self.membership.coordinator().is_none() {
+                self.find_coordinator(now, out);
+            } else {
+                self.commit_if_due(now, out);
+            }
         }
         self.find_positions(now, out);
         if self.fatal.is_some() {
@@ -354,20 +450,16 @@ impl Consumer {
         self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
         self.send_fetches(now, out);
         let returns = self.application.is_busy();
-        if returns && self.group.is_some() && !self.application.takes_no_time() {
+        if returns && self.is_member() && !self.application.takes_no_time() {
             self.poll_deadline_armed = true;
             out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
         }
         returns
     }
 
-    /// Without a group: every partition of the topics, as soon as they are known.
-    fn read_everything(&mut self) {
-        for topic in self.topics.iter().filter_map(|name| self.view.topic(name)) {
-            let partitions: Vec<TopicPartition> =
-                (0..topic.partitions.len() as u32).map(|partition| TopicPartition::new(topic.id, partition)).collect();
-            self.fetcher.assign(&partitions, State::AwaitsReset(ResetReason::NoOffset));
-        }
+    /// Whether a group gives it its partitions, or will.
+    fn is_member(&self) -> bool {
+        self.group.is_some() && !self.is_manual()
     }
 
     fn on_response(&mut self, now: Instant, from: Node, purpose: Purpose, response: Response, out: &mut Effects) {
@@ -375,6 +467,7 @@ impl Consumer {
             (Purpose::Metadata, Response::Metadata(response)) => {
                 self.view.update(now, response, &mut self.rng, out);
                 out.note(Fact::MetadataUpdated { brokers: self.view.brokers().len() as u32 });
+                self.match_pattern();
                 self.metadata_updated(now, out);
             }
             (Purpose::FindCoordinator, Response::FindCoordinator(response)) => {
@@ -386,8 +479,12 @@ impl Consumer {
                 self.on_heartbeat(now, &sent, response.error, out);
             }
             (Purpose::LeaveGroup, Response::LeaveGroup(_)) => self.left(out),
-            (Purpose::Commit(why, sent, offsets), Response::OffsetCommit(response)) => {
-                self.on_commit(now, why, &sent, &offsets, &response, out);
+            (Purpose::MemberHeartbeat(epoch), Response::ConsumerGroupHeartbeat(response)) => {
+                self.on_member_heartbeat(now, epoch, response, out);
+            }
+            (Purpose::Goodbye, Response::ConsumerGroupHeartbeat(_)) => self.left(out),
+            (Purpose::Commit(commit), Response::OffsetCommit(response)) => {
+                self.on_commit(now, commit, &response, out);
             }
             (Purpose::OffsetFetch, Response::OffsetFetch(response)) => self.on_offsets(now, response, out),
             (Purpose::ListOffsets(_), Response::ListOffsets(response)) => self.on_log_ends(now, response, out),
@@ -418,7 +515,8 @@ impl Consumer {
                 }
             }
             Timer::Work => {
-                self.application.worked(now, self.group.as_ref(), out);
+                let next = self.application.worked(now, self.group.as_ref(), out);
+                self.follow(now, next, out);
             }
             Timer::Poll => self.wake = None,
             Timer::GroupHeartbeat => self.heartbeat(now, out),
@@ -450,8 +548,9 @@ impl Consumer {
             Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
             Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
             Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
-            Purpose::LeaveGroup => self.left(out),
-            Purpose::Commit(why, ..) => self.commit_failed(now, why, ErrorCode::NetworkException, out),
+            Purpose::MemberHeartbeat(_) => self.member_heartbeat_failed(now, out),
+            Purpose::LeaveGroup | Purpose::Goodbye => self.left(out),
+            Purpose::Commit(commit) => self.commit_failed(now, commit.why, ErrorCode::NetworkException, out),
             Purpose::OffsetFetch => self.offset_fetch_failed(now, out),
             Purpose::ListOffsets(partitions) => {
                 self.view.mark_stale();

@@ -14,31 +14,43 @@
 //! | being loaded | COORDINATOR_LOAD_IN_PROGRESS (a heartbeat gets no error) |
 //! | loaded | an answer by the group's state |
 //!
-//! What we leave out: transactional offsets, the linger that gathers several writes in one batch
-//! (`group.coordinator.append.linger.ms`), OffsetDelete and DeleteGroups.
+//! What we leave out: transactional offsets, and the linger that gathers several writes in one batch
+//! (`group.coordinator.append.linger.ms`).
 
+mod admin;
+mod group;
+mod modern;
 mod offsets;
 mod shard;
+mod share;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+pub use self::group::Group;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
+pub use self::share::ShareAsk;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase};
-use super::group::{ClassicGroup, ReplyTo, join_error, sync_error};
+use super::group::{ReplyTo, join_error, sync_error};
 use super::ids::{LeaderEpoch, Name, Node, OFFSETS_TOPIC, Offset, TopicId, TopicPartition};
+use super::message::consumer_group::{
+    ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
+};
+use super::message::share::ShareGroupDescribeResponse;
 use super::message::{
-    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitResponse, OffsetFetchResponse, Request, Response,
+    DescribeGroupsResponse, DescribedGroup, HeartbeatResponse, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
+use super::modern_group::{self, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
+use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -70,7 +82,14 @@ impl GroupCoordinator {
     pub fn new(config: BrokerConfig, rng: Rng) -> Self {
         Self {
             partitions: config.offsets_topic_partitions,
-            host: Host { config, rng, topics: BTreeMap::new(), next_write: 0 },
+            host: Host {
+                config,
+                rng,
+                topics: BTreeMap::new(),
+                image: MetadataImage::default(),
+                next_write: 0,
+                share_asks: Vec::new(),
+            },
             shards: BTreeMap::new(),
             expiry_armed: false,
             write_deadline: None,
@@ -83,13 +102,18 @@ impl GroupCoordinator {
     }
 
     /// Every group kept here, by partition and name.
-    pub fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.shards.values().flat_map(Shard::groups)
     }
 
     /// A group, if it is kept here.
-    pub fn group(&self, name: &str) -> Option<&ClassicGroup> {
+    pub fn group(&self, name: &str) -> Option<&Group> {
         self.shards.get(&self.partition_of(name))?.group(name)
+    }
+
+    /// The assignor that a group of the consumer protocol would use now, by its name.
+    pub fn assignor_of(&self, group: &ConsumerGroup) -> &'static str {
+        group.assignor(&self.host.config).name()
     }
 
     /// What a group has committed, if it is kept here.
@@ -154,6 +178,8 @@ impl GroupCoordinator {
         };
         let topics: BTreeMap<TopicId, (Name, u32)> = image.topics.iter().map(known).collect();
         let before = std::mem::replace(&mut self.host.topics, topics);
+        self.host.image = image.clone();
+        self.shards.values_mut().for_each(Shard::topics_may_have_changed);
         let deleted: Vec<TopicId> = before.into_keys().filter(|topic| !self.host.topics.contains_key(topic)).collect();
         if deleted.is_empty() {
             return Vec::new();
@@ -187,15 +213,30 @@ impl GroupCoordinator {
             Request::LeaveGroup(request) => &request.group,
             Request::OffsetCommit(request) => &request.group,
             Request::OffsetFetch(request) => &request.group,
+            Request::OffsetDelete(request) => &request.group,
+            Request::ConsumerGroupHeartbeat(request) => &request.group,
+            Request::ConsumerGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_consumer_group(group)).collect();
+                let response = ConsumerGroupDescribeResponse { groups };
+                reply.respond(Response::ConsumerGroupDescribe(response), out);
+                return Vec::new();
+            }
+            Request::ShareGroupHeartbeat(request) => &request.group,
+            Request::ShareGroupDescribe(request) => {
+                let groups = request.groups.iter().map(|group| self.describe_share(group)).collect();
+                reply.respond(Response::ShareGroupDescribe(ShareGroupDescribeResponse { groups }), out);
+                return Vec::new();
+            }
             Request::DescribeGroups(request) => {
                 let groups = request.groups.iter().map(|group| self.describe(group)).collect();
                 reply.respond(Response::DescribeGroups(DescribeGroupsResponse { groups }), out);
                 return Vec::new();
             }
-            Request::ListGroups(_) => {
-                reply.respond(Response::ListGroups(self.list()), out);
+            Request::ListGroups(request) => {
+                reply.respond(Response::ListGroups(self.list(request)), out);
                 return Vec::new();
             }
+            Request::DeleteGroups(request) => return self.delete_groups(now, request, reply, out),
             // The broker asks only for what is above.
             _ => return Vec::new(),
         };
@@ -217,6 +258,13 @@ impl GroupCoordinator {
                 let partition = self.partition_of(group);
                 self.on_shard(now, partition, out, |shard, turn| shard.on_timer(timer, group, turn))
             }
+            Timer::ConsumerGroupSession { group, .. }
+            | Timer::ConsumerGroupRevocation { group, .. }
+            | Timer::ConsumerGroupRegexes { group } => {
+                let partition = self.partition_of(group);
+                self.on_shard(now, partition, out, |shard, turn| shard.consumer_timer(timer, group, turn))
+            }
+            Timer::ShareSession { group, member } => self.share_session_timed_out(now, group, member, out),
             Timer::OffsetExpiry => self.expire_offsets(now, out),
             Timer::GroupWrite => {
                 self.write_deadline = None;
@@ -276,22 +324,35 @@ impl GroupCoordinator {
             error,
             group: name.clone(),
             state: GroupPhase::Dead.name().into(),
+            protocol_type: "".into(),
             protocol: "".into(),
             members: Vec::new(),
         };
-        match (self.availability(partition), self.group(name)) {
+        match (self.availability(partition), self.group(name).and_then(Group::as_classic)) {
             (Some(error), _) => unknown(error),
             (None, Some(group)) => group.describe(),
             (None, None) => unknown(ErrorCode::GroupIdNotFound),
         }
     }
 
-    fn list(&self) -> ListGroupsResponse {
+    fn describe_consumer_group(&self, name: &Name) -> DescribedConsumerGroup {
+        match (self.availability(self.partition_of(name)), self.group(name).and_then(Group::as_consumer)) {
+            (Some(error), _) => modern::unknown(name, error),
+            (None, Some(group)) => group.describe(&self.host.config, &self.host.image),
+            (None, None) => modern::unknown(name, ErrorCode::GroupIdNotFound),
+        }
+    }
+
+    fn list(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         if self.shards.values().any(Shard::is_loading) {
             return ListGroupsResponse { error: ErrorCode::CoordinatorLoadInProgress, groups: Vec::new() };
         }
-        let listed = |group: &ClassicGroup| (group.id().clone(), "Classic".into(), group.phase().name().into());
-        ListGroupsResponse { error: ErrorCode::None, groups: self.groups().map(listed).collect() }
+        let passes = |filter: &[Name], word: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(word))
+        };
+        let wanted = |group: &&Group| passes(&request.states, group.state()) && passes(&request.types, group.kind());
+        let groups = self.groups().filter(wanted).map(Group::listed).collect();
+        ListGroupsResponse { error: ErrorCode::None, groups }
     }
 
     fn expire_offsets(&mut self, now: Instant, out: &mut Effects) -> Vec<Append> {
@@ -339,6 +400,11 @@ fn precheck(request: &Request, config: &BrokerConfig) -> Option<ErrorCode> {
         Request::SyncGroup(sync) => sync.group.is_empty(),
         Request::Heartbeat(heartbeat) => heartbeat.group.is_empty(),
         Request::LeaveGroup(leave) => leave.group.is_empty(),
+        Request::OffsetDelete(delete) => delete.group.is_empty(),
+        Request::ConsumerGroupHeartbeat(heartbeat) => {
+            return modern_group::check(heartbeat, &config.group_consumer_assignors).err();
+        }
+        Request::ShareGroupHeartbeat(heartbeat) => heartbeat.group.is_empty(),
         // Old consumers without a group commit under the empty name.
         _ => false,
     };
@@ -356,10 +422,15 @@ fn respond_with_error(request: &Request, error: ErrorCode, reply: ReplyTo, out: 
         }
         Request::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
         Request::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Request::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
+        Request::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Request::OffsetCommit(commit) => {
             let partitions = commit.partitions.iter().map(|(partition, ..)| (*partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
         }
+        Request::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
         Request::OffsetFetch(_) => Response::OffsetFetch(OffsetFetchResponse { error, partitions: Vec::new() }),
         _ => return,
     };

@@ -4,7 +4,7 @@
 //! from an [`Input`] goes into [`Effects`], in the order it happened.
 
 use super::fact::Fact;
-use super::ids::{BrokerId, Name, Node};
+use super::ids::{BrokerId, Name, Node, TopicPartition};
 use super::message::{Message, Request, Response};
 use crate::time::{Duration, Instant};
 
@@ -115,10 +115,26 @@ pub enum Timer {
     GroupSync { group: Name },
     /// A member's session, or a promised member id, runs out.
     GroupSession { group: Name, member: Name },
+    /// The session of a member of the consumer protocol runs out.
+    ConsumerGroupSession { group: Name, member: Name },
+    /// A member of the consumer protocol has taken too long to give up partitions.
+    ConsumerGroupRevocation { group: Name, member: Name },
+    /// The regular expressions that a group subscribes to are resolved.
+    ConsumerGroupRegexes { group: Name },
     /// The oldest write of a group coordinator has waited long enough for its replication.
     GroupWrite,
     /// Look for offsets to expire.
     OffsetExpiry,
+    /// A share group's member has been silent for too long.
+    ShareSession { group: Name, member: Name },
+
+    // Share groups, at the leaders of partitions
+    /// A held share fetch has waited long enough.
+    DelayedShareFetch { id: u64 },
+    /// The next lock on acquired records ends.
+    AcquisitionLock { group: Name, partition: TopicPartition },
+    /// Ask share coordinators again.
+    ShareState,
 
     // Producer
     /// The application hands over its next records.
@@ -139,6 +155,10 @@ pub enum Timer {
     GroupHeartbeat,
     /// The application has not polled for `max.poll.interval.ms`.
     PollDeadline,
+    /// A deadline of the producer that the application sends dead letters with.
+    DeadLetters(Box<Timer>),
+    /// A share consumer's background thread sends its heartbeat.
+    ShareHeartbeat,
 
     // Tool
     /// The tool gives up, or asks again.
@@ -154,6 +174,7 @@ impl Timer {
     /// The setting whose value set this deadline, by Kafka's name.
     pub const fn setting(&self) -> Option<&'static str> {
         Some(match self {
+            Self::DeadLetters(timer) => return timer.setting(),
             Self::RequestTimeouts => "request.timeout.ms",
             Self::BrokerSessions => "broker.session.timeout.ms",
             Self::NoOp => "metadata.max.idle.interval.ms",
@@ -177,8 +198,15 @@ impl Timer {
             Self::ZkTick => "tickTime",
             Self::ZkSession => "zookeeper.session.timeout.ms",
             Self::GroupJoin { .. } => "group.initial.rebalance.delay.ms",
-            Self::GroupSync { .. } | Self::PollDeadline => "max.poll.interval.ms",
+            Self::GroupSync { .. } | Self::PollDeadline | Self::ConsumerGroupRevocation { .. } => {
+                "max.poll.interval.ms"
+            }
+            Self::ConsumerGroupSession { .. } => "group.consumer.session.timeout.ms",
             Self::GroupSession { .. } => "session.timeout.ms",
+            Self::ShareSession { .. } => "group.share.session.timeout.ms",
+            Self::ShareHeartbeat => "group.share.heartbeat.interval.ms",
+            Self::DelayedShareFetch { .. } => "fetch.max.wait.ms",
+            Self::AcquisitionLock { .. } => "group.share.record.lock.duration.ms",
             Self::GroupWrite => "offsets.commit.timeout.ms",
             Self::OffsetExpiry => "offsets.retention.check.interval.ms",
             Self::Sender => "linger.ms",
@@ -187,6 +215,7 @@ impl Timer {
             Self::GroupHeartbeat => "heartbeat.interval.ms",
             Self::QuorumFetchWait { .. }
             | Self::QuorumFetch
+            | Self::ConsumerGroupRegexes { .. }
             | Self::ZkElection
             | Self::ZkFsync
             | Self::ZkRegistration
@@ -197,6 +226,7 @@ impl Timer {
             | Self::ControlledShutdown
             | Self::AlterPartition
             | Self::InternalTopic
+            | Self::ShareState
             | Self::Application
             | Self::Work
             | Self::Poll

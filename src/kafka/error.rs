@@ -147,6 +147,8 @@ errors! {
     ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED", true;
     /// Nothing to cancel.
     NoReassignmentInProgress = 85, "NO_REASSIGNMENT_IN_PROGRESS", false;
+    /// Offsets of a topic that a member reads are not deleted.
+    GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
     /// Record failed validation.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// Stale partition epoch.
@@ -165,6 +167,24 @@ errors! {
     IneligibleReplica = 107, "INELIGIBLE_REPLICA", false;
     /// ISR change applied and leadership moved.
     NewLeaderElected = 108, "NEW_LEADER_ELECTED", false;
+    /// Member epoch is not the current one.
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH", false;
+    /// The holder of the instance id has not left.
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID", false;
+    /// No such server-side assignor.
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR", false;
+    /// Commit or fetch of offsets with another member epoch.
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH", false;
+    /// Share acknowledge of a record not held.
+    InvalidRecordState = 121, "INVALID_RECORD_STATE", false;
+    /// Share session is unknown: open another.
+    ShareSessionNotFound = 122, "SHARE_SESSION_NOT_FOUND", true;
+    /// Request out of turn in a share session.
+    InvalidShareSessionEpoch = 123, "INVALID_SHARE_SESSION_EPOCH", true;
+    /// Share state of a newer epoch is known.
+    FencedStateEpoch = 124, "FENCED_STATE_EPOCH", false;
+    /// Regular expression of a subscription that cannot be read.
+    InvalidRegularExpression = 128, "INVALID_REGULAR_EXPRESSION", false;
 }
 
 impl ErrorCode {

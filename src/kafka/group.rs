@@ -28,9 +28,8 @@
 //! As in Kafka, who is waiting for whom lives in memory alone: only what a rebalance ends with is written, and a
 //! coordinator that takes over knows the last generation that was.
 //!
-//! What we leave out: protocol types other than `consumer`, members of the KIP-848 protocol in a classic group, and the
-//! refusal to write a member's metadata that is too large. A static member may join, return and be removed by its
-//! instance id; its client side is in [`consumer`](super::consumer).
+//! What we leave out: what members of another protocol type than `consumer` tell each other (their type is kept, and
+//! nobody reads their assignments), and the refusal to write a member's metadata that is too large.
 
 mod rebalance;
 mod requests;
@@ -44,16 +43,13 @@ use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
 use super::fact::{Fact, GroupPhase, LeaveReason};
 use super::group_log::{GroupMetadataValue, GroupRecord, MemberMetadata};
-use super::ids::{Generation, Name, Node};
+use super::ids::{Generation, Name, Node, TopicPartition};
 use super::message::{
-    Assignment, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response, Subscription,
-    SyncGroupResponse,
+    Assignment, DeleteGroupsResponse, DescribedGroup, DescribedMember, JoinGroupRequest, JoinGroupResponse, Response,
+    Subscription, SyncGroupResponse,
 };
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
-
-/// `ConsumerProtocol.PROTOCOL_TYPE`.
-pub const PROTOCOL_TYPE: &str = "consumer";
 
 /// A new member is dropped after this if the join phase has not ended by then: its client may be gone, and has no id yet
 /// to send heartbeats with (`CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`).
@@ -84,6 +80,8 @@ pub struct ClassicGroup {
     join_wait: Option<JoinWait>,
     /// Somebody new came during the first rebalance's delay.
     new_member_added: bool,
+    /// What the members of the last generation want; `None` where the coordinator cannot tell.
+    subscribed_topics: Option<Rc<BTreeSet<Name>>>,
 }
 
 /// A member of a classic group (`ClassicGroupMember`).
@@ -102,6 +100,15 @@ pub struct Member {
     awaiting_sync: Option<ReplyTo>,
     /// It has not seen an answer to its first JoinGroup yet.
     is_new: bool,
+}
+
+/// From when on the retention of committed offsets counts (`OffsetExpirationCondition`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetExpiry {
+    /// From the commit.
+    SinceCommit,
+    /// From when the group became empty, in milliseconds since 1970; where that is not known, from the commit.
+    SinceEmpty(Option<i64>),
 }
 
 /// Where an answer goes.
@@ -147,9 +154,45 @@ pub enum Then {
     /// The leader's assignment of a generation.
     Assign { group: Name, generation: Generation, assignments: BTreeMap<Name, Assignment> },
     /// A static member came back under a new id.
-    Replace { group: Name, old: Name, new: Name },
+    Replace { group: Name, replaced: Box<Replaced> },
+    /// An administrator deletes groups.
+    DeleteGroups { groups: Vec<Name>, reply: ReplyTo, response: DeleteGroupsResponse },
+    /// A share group begins to read partitions: the share coordinator is told of them, and then the member answered.
+    InitializeShare {
+        group: Name,
+        epoch: Generation,
+        partitions: Vec<TopicPartition>,
+        reply: ReplyTo,
+        response: Response,
+    },
     /// A group without members and offsets goes.
     Delete(Name),
+    /// A group of the consumer protocol changes as soon as this is on the log.
+    Consumer(Box<ConsumerWrite>),
+}
+
+/// What a group of the consumer protocol has decided.
+#[derive(Clone, Debug)]
+pub struct ConsumerWrite {
+    pub group: Name,
+    /// Told once it is on the log.
+    pub facts: Vec<Fact>,
+    /// Leaves once it is committed.
+    pub reply: Option<(ReplyTo, Response)>,
+}
+
+/// A static member that came back while its group was Stable, and what it was before.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    old: Name,
+    new: Name,
+    /// Who led the group before.
+    leader: Option<Name>,
+    /// Of the JoinGroup request.
+    version: i16,
+    session_timeout: Duration,
+    rebalance_timeout: Duration,
+    protocols: Vec<(Name, Rc<Subscription>)>,
 }
 
 impl Turn<'_> {
@@ -176,6 +219,7 @@ impl ClassicGroup {
             static_members: BTreeMap::new(),
             join_wait: None,
             new_member_added: false,
+            subscribed_topics: None,
         }
     }
 
@@ -195,6 +239,7 @@ impl ClassicGroup {
         }
         group.protocol = value.protocol;
         group.leader = value.leader;
+        group.subscribed_topics = group.compute_subscribed_topics();
         group
     }
 
@@ -206,8 +251,18 @@ impl ClassicGroup {
         self.phase
     }
 
+    /// Whether nobody is a member, or about to become one.
+    pub fn is_vacant(&self) -> bool {
+        self.phase == GroupPhase::Empty && self.pending_joins.is_empty()
+    }
+
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// What kind of groups its members make, mostly `consumer`; `None` until somebody joins.
+    pub fn protocol_type(&self) -> Option<&Name> {
+        self.protocol_type.as_ref()
     }
 
     /// The assignor in use.
@@ -224,25 +279,71 @@ impl ClassicGroup {
         self.members.values()
     }
 
-    /// Since when it is in its state, in milliseconds since 1970.
-    pub fn since(&self) -> Option<i64> {
-        self.since
+    /// From when on the retention of its offsets counts (`offsetExpirationCondition`).
+    ///
+    /// | group | counted from |
+    /// | --- | --- |
+    /// | Empty | when it became empty |
+    /// | Stable | the commit, for topics that no member wants any more |
+    /// | never joined by anybody | the commit |
+    /// | in a rebalance | never |
+    pub fn offset_expiry(&self) -> Option<OffsetExpiry> {
+        match self.phase {
+            // It only keeps offsets that somebody committed.
+            _ if self.protocol_type.is_none() => Some(OffsetExpiry::SinceCommit),
+            GroupPhase::Empty => Some(OffsetExpiry::SinceEmpty(self.since)),
+            GroupPhase::Stable if self.subscribed_topics.is_some() => Some(OffsetExpiry::SinceCommit),
+            GroupPhase::Stable
+            | GroupPhase::PreparingRebalance
+            | GroupPhase::CompletingRebalance
+            | GroupPhase::Dead => None,
+        }
     }
 
-    /// Whether nobody ever joined: it only keeps offsets that somebody committed.
-    pub fn is_simple(&self) -> bool {
-        self.protocol_type.is_none()
-    }
-
-    /// Whether a member wants the topic. A group that has not chosen a protocol yet counts as wanting everything
-    /// (`isSubscribedToTopic`).
+    /// Whether a member of the last generation wants the topic. A group of consumers that has not come to a generation
+    /// yet counts as wanting everything (`isSubscribedToTopic`).
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
-        match &self.protocol {
-            Some(protocol) => self
-                .members()
-                .filter_map(|member| member.subscription(protocol))
-                .any(|subscription| subscription.topics.iter().any(|name| &**name == topic)),
-            None => !self.members.is_empty(),
+        match &self.subscribed_topics {
+            Some(topics) => topics.contains(topic),
+            None => self.is_of_consumers(),
+        }
+    }
+
+    /// `computeSubscribedTopics`.
+    fn compute_subscribed_topics(&self) -> Option<Rc<BTreeSet<Name>>> {
+        if !self.is_of_consumers() {
+            return None;
+        }
+        if self.members.is_empty() {
+            return Some(Rc::default());
+        }
+        let protocol = self.protocol.as_ref()?;
+        let subscriptions = self.members().filter_map(|member| member.subscription(protocol));
+        Some(Rc::new(subscriptions.flat_map(|subscription| subscription.topics.iter().cloned()).collect()))
+    }
+
+    /// `usesConsumerGroupProtocol`.
+    fn is_of_consumers(&self) -> bool {
+        self.protocol_type.as_deref() == Some(Subscription::PROTOCOL_TYPE)
+    }
+
+    /// Whether its offsets may be deleted (`validateOffsetDelete`): of consumers, those of topics that none of them
+    /// wants.
+    pub fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
+        match self.phase {
+            GroupPhase::Dead => Err(ErrorCode::GroupIdNotFound),
+            GroupPhase::Empty => Ok(()),
+            _ if self.is_of_consumers() => Ok(()),
+            _ => Err(ErrorCode::NonEmptyGroup),
+        }
+    }
+
+    /// Whether it may be deleted (`validateDeleteGroup`).
+    pub fn validate_delete(&self) -> Result<(), ErrorCode> {
+        match self.phase {
+            GroupPhase::Dead => Err(ErrorCode::GroupIdNotFound),
+            GroupPhase::Empty => Ok(()),
+            _ => Err(ErrorCode::NonEmptyGroup),
         }
     }
 
@@ -260,17 +361,20 @@ impl ClassicGroup {
             error: ErrorCode::None,
             group: self.id.clone(),
             state: self.phase.name().into(),
+            protocol_type: self.protocol_type.clone().unwrap_or_else(|| "".into()),
             protocol: self.protocol.clone().filter(|_| stable).unwrap_or_else(|| "".into()),
             members: members.collect(),
         }
     }
 
-    /// Whether one of these protocols is one that all members can work with (`supportsProtocols`).
-    fn supports(&self, protocols: &[(Name, Rc<Subscription>)]) -> bool {
+    /// Whether one of these protocols is one that all members can work with, and of the group's type
+    /// (`supportsProtocols`).
+    fn supports(&self, protocol_type: &Name, protocols: &[(Name, Rc<Subscription>)]) -> bool {
         if self.phase == GroupPhase::Empty {
-            return !protocols.is_empty();
+            return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        protocols.iter().any(|(name, _)| self.members.values().all(|member| member.subscription(name).is_some()))
+        self.protocol_type.as_ref() == Some(protocol_type)
+            && protocols.iter().any(|(name, _)| self.members.values().all(|member| member.subscription(name).is_some()))
     }
 
     /// The protocol with the most votes. Every member votes for the first on its list that all can work with

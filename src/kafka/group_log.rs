@@ -8,24 +8,42 @@
 //! What we leave out: notes beside an offset, and user data of assignments; both are written as empty, and skipped in
 //! reading.
 
+mod consumer;
 mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
 use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
 use super::message::{Assignment, Subscription, UserData};
 use super::record::{Batch, BatchBuilder};
+use super::share::group_log::ShareGroupRecord;
 use crate::time::{Duration, Instant};
 
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
-    Offset { group: Name, topic: Name, partition: u32, value: Option<OffsetCommitValue> },
-    Group { group: Name, value: Option<GroupMetadataValue> },
+    Offset {
+        group: Name,
+        topic: Name,
+        partition: u32,
+        value: Option<OffsetCommitValue>,
+    },
+    Group {
+        group: Name,
+        value: Option<GroupMetadataValue>,
+    },
+    /// About a group of the consumer protocol (KIP-848).
+    Consumer {
+        group: Name,
+        record: ConsumerRecord,
+    },
+    /// About a share group (KIP-932).
+    Share(ShareGroupRecord),
 }
 
 /// Where a group will read on in one partition.
@@ -110,11 +128,16 @@ impl GroupRecord {
                 key.string(group);
                 (key.0, value.as_ref().map(GroupMetadataValue::encode))
             }
+            Self::Consumer { group, record } => record.encode(group),
+            Self::Share(record) => record.encode(),
         }
     }
 
     /// Reads a record; `None` if it is of no kind known here, or cut short.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        if let Some(record) = ShareGroupRecord::decode(key, value) {
+            return Some(Self::Share(record));
+        }
         let mut key = Reader(key);
         match key.int16()? {
             // Version 0 of the key looks the same.
@@ -127,7 +150,10 @@ impl GroupRecord {
                 let group = key.string()?;
                 Some(Self::Group { group, value: transpose(value.map(GroupMetadataValue::decode))? })
             }
-            _ => None,
+            kind => {
+                let (group, record) = ConsumerRecord::decode(kind, &mut key, value)?;
+                Some(Self::Consumer { group, record })
+            }
         }
     }
 }

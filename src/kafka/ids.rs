@@ -116,6 +116,8 @@ pub struct Origin {
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Where group coordinators keep their state.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Where share coordinators keep the state of share groups.
+pub const SHARE_STATE_TOPIC: &str = "__share_group_state";
 
 /// The voters of the metadata quorum, as every node has them configured (`controller.quorum.voters`).
 pub type Voters = Rc<[ControllerId]>;

@@ -156,6 +156,11 @@ impl Log {
         self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
     }
 
+    /// The base offset of the segment that holds `offset`, or would (`LogOffsetMetadata.segmentBaseOffset`).
+    pub fn segment_base(&self, offset: Offset) -> Offset {
+        self.segments[self.segment_of(offset)].base_offset
+    }
+
     /// Bytes of the batches from the one that holds `from` up to, not including, the one that holds `to`.
     pub fn bytes_between(&self, from: Offset, to: Offset) -> u64 {
         self.bytes_before(to).saturating_sub(self.bytes_before(from))
@@ -227,11 +232,11 @@ impl Log {
     }
 
     /// Batches from the one that holds `from` up to, not including, the first that reaches beyond `up_to`; at most
-    /// `max_bytes`, but always one when `at_least_one`.
+    /// `max_bytes`, but always one when `at_least_one`; and of one segment only (`LocalLog.read`).
     pub fn read(&self, from: Offset, up_to: Offset, max_bytes: u64, at_least_one: bool) -> Vec<Batch> {
         let mut found = Vec::new();
         let mut left = max_bytes;
-        for batch in self.batches_from(from).take_while(|batch| batch.next_offset() <= up_to) {
+        for batch in self.readable(from).take_while(|batch| batch.next_offset() <= up_to) {
             let size = batch.size();
             if size > left && !(at_least_one && found.is_empty()) {
                 break;
@@ -240,6 +245,12 @@ impl Log {
             found.push(batch.clone());
         }
         found
+    }
+
+    /// The batches that one read can return: from the one that holds `from` to the end of its segment.
+    pub fn readable(&self, from: Offset) -> impl Iterator<Item = &Batch> {
+        let next = self.segments.get(self.segment_of(from) + 1).map(|segment| segment.base_offset);
+        self.batches_from(from).take_while(move |batch| next.is_none_or(|next| batch.base_offset < next))
     }
 
     /// Bytes that a read from `from` to `up_to` could return; stops counting at `enough`.

@@ -16,16 +16,32 @@ use super::metadata::{MetadataBatch, MetadataSnapshot, SnapshotId};
 use super::record::Batch;
 use crate::time::Duration;
 
+pub mod consumer_group;
 pub mod ensemble;
+mod group_admin;
 pub mod push;
+pub mod share;
 
+use consumer_group::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+};
 use ensemble::{
     NoAnswer, ZabAck, ZabCommit, ZabFollow, ZabPingRequest, ZabPingResponse, ZabVote, ZkConnectRequest,
     ZkConnectResponse, ZkPingRequest, ZkPingResponse, ZkRequest, ZkResponse, ZkTxn, ZkWatchEvent, ZkWrite,
 };
+pub use group_admin::{DeleteGroupsRequest, DeleteGroupsResponse, OffsetDeleteRequest, OffsetDeleteResponse};
 use push::{
     ControlledShutdownRequest, ControlledShutdownResponse, LeaderAndIsrRequest, LeaderAndIsrResponse,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
+};
+use share::{
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, InitializeShareGroupStateRequest,
+    InitializeShareGroupStateResponse, ReadShareGroupStateRequest, ReadShareGroupStateResponse,
+    ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse, ShareAcknowledgeRequest,
+    ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse, ShareGroupDescribeRequest,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse, WriteShareGroupStateRequest,
+    WriteShareGroupStateResponse,
 };
 
 /// One message: a request, or the response that answers the request of the same correlation id.
@@ -130,6 +146,9 @@ apis! {
     SyncGroup(SyncGroupRequest, SyncGroupResponse) = 14;
     DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
+    /// Consumer protocol (KIP-848): a member joins, reports, learns its assignment, and leaves.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse) = 68;
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse) = 69;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;
     /// An idempotent producer asks any broker for an id.
@@ -137,6 +156,8 @@ apis! {
     /// Where an epoch ends in the leader's log: for a consumer after a change of leader, and for followers of old (KIP-101).
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse) = 23;
     CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse) = 37;
+    /// Groups without members are to go, with their offsets.
+    DeleteGroups(DeleteGroupsRequest, DeleteGroupsResponse) = 42;
     /// What settings are, and where each value comes from.
     DescribeConfigs(DescribeConfigsRequest, DescribeConfigsResponse) = 32;
     /// Leaders wanted, preferred or at any price.
@@ -151,6 +172,8 @@ apis! {
     DescribeQuorum(DescribeQuorumRequest, DescribeQuorumResponse) = 55;
     /// A snapshot of the metadata log. Kafka sends it in pieces of up to 8 MiB; here it is one message of that size.
     FetchSnapshot(FetchSnapshotRequest, FetchSnapshotResponse) = 59;
+    /// Committed offsets of a group are to go (KIP-496).
+    OffsetDelete(OffsetDeleteRequest, OffsetDeleteResponse) = 47;
     /// What a broker's log directories hold.
     DescribeLogDirs(DescribeLogDirsRequest, DescribeLogDirsResponse) = 35;
     /// Partitions are to move to other brokers.
@@ -162,6 +185,18 @@ apis! {
     BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse) = 63;
     /// A broker asks the controller for a block of producer ids.
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse) = 67;
+    /// Share groups (KIP-932): a member and its coordinator.
+    ShareGroupHeartbeat(ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse) = 76;
+    ShareGroupDescribe(ShareGroupDescribeRequest, ShareGroupDescribeResponse) = 77;
+    /// A member acquires records at a partition's leader, and acknowledges others.
+    ShareFetch(ShareFetchRequest, ShareFetchResponse) = 78;
+    ShareAcknowledge(ShareAcknowledgeRequest, ShareAcknowledgeResponse) = 79;
+    /// The share coordinator keeps what partition leaders know of share groups.
+    InitializeShareGroupState(InitializeShareGroupStateRequest, InitializeShareGroupStateResponse) = 83;
+    ReadShareGroupState(ReadShareGroupStateRequest, ReadShareGroupStateResponse) = 84;
+    WriteShareGroupState(WriteShareGroupStateRequest, WriteShareGroupStateResponse) = 85;
+    ReadShareGroupStateSummary(ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse) = 87;
+    DescribeShareGroupOffsets(DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse) = 90;
     /// A Fetch of `__cluster_metadata-0`, by a voter or by a broker as observer. In Kafka it is the Fetch above; it has
     /// its own shape here because its records are typed.
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse) = 1;
@@ -385,6 +420,11 @@ pub struct FindCoordinatorResponse {
 #[derive(Clone, Debug)]
 pub struct JoinGroupRequest {
     pub group: Name,
+    /// Of the request itself: before 4 a new member was let in without an id of its own, before 9 a static leader that
+    /// came back could not be told to skip the assignment (KIP-394, KIP-814).
+    pub version: i16,
+    /// `consumer`; groups of other kinds, as Kafka Connect's, have others.
+    pub protocol_type: Name,
     pub session_timeout: Duration,
     pub rebalance_timeout: Duration,
     /// Empty for a new member.
@@ -394,6 +434,11 @@ pub struct JoinGroupRequest {
     pub client_id: Name,
     /// Supported assignors, the preferred one first, each with what the member tells the group's leader.
     pub protocols: Vec<(Name, Rc<Subscription>)>,
+}
+
+impl JoinGroupRequest {
+    /// The newest version, which every client here speaks.
+    pub const VERSION: i16 = 9;
 }
 
 /// `ConsumerProtocolSubscription`: what a member tells the leader of its group.
@@ -415,6 +460,11 @@ pub enum UserData {
     Sticky { partitions: Vec<(Name, u32)>, generation: Option<Generation> },
     /// `CooperativeStickyAssignor`: the generation of its last assignment; what it owns stands in the subscription.
     Cooperative { generation: Option<Generation> },
+}
+
+impl Subscription {
+    /// The protocol type of groups whose members say this (`ConsumerProtocol.PROTOCOL_TYPE`).
+    pub const PROTOCOL_TYPE: &str = "consumer";
 }
 
 /// `ConsumerProtocolAssignment`: a member's partitions, by topic name.
@@ -500,6 +550,8 @@ pub struct OffsetCommitResponse {
 #[derive(Clone, Debug)]
 pub struct OffsetFetchRequest {
     pub group: Name,
+    /// Member id and epoch of a member of the consumer protocol (KIP-848).
+    pub member: Option<(Name, Generation)>,
     /// `None` asks for every partition the group has committed.
     pub partitions: Option<Vec<TopicPartition>>,
 }
@@ -511,14 +563,28 @@ pub struct OffsetFetchResponse {
     pub partitions: Vec<(TopicPartition, Offset, Option<LeaderEpoch>)>,
 }
 
-#[derive(Clone, Debug)]
-pub struct ListGroupsRequest {}
+/// The filters have no regard to case; an empty one lets all pass.
+#[derive(Clone, Debug, Default)]
+pub struct ListGroupsRequest {
+    pub states: Vec<Name>,
+    pub types: Vec<Name>,
+}
 
 #[derive(Clone, Debug)]
 pub struct ListGroupsResponse {
     pub error: ErrorCode,
-    /// Name, type (`Classic`) and state.
-    pub groups: Vec<(Name, Name, Name)>,
+    pub groups: Vec<ListedGroup>,
+}
+
+/// One group of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedGroup {
+    pub group: Name,
+    /// `Classic`, `Consumer` or `Share`.
+    pub kind: Name,
+    pub state: Name,
+    /// `consumer`, `share`; empty for a group that nobody has ever joined.
+    pub protocol_type: Name,
 }
 
 #[derive(Clone, Debug)]
@@ -537,6 +603,9 @@ pub struct DescribedGroup {
     pub group: Name,
     /// `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`, `Dead`.
     pub state: Name,
+    /// As in [`ListedGroup`].
+    pub protocol_type: Name,
+    /// The assignor of a group that is Stable.
     pub protocol: Name,
     pub members: Vec<DescribedMember>,
 }
@@ -1003,6 +1072,8 @@ impl Message {
                 Request::Fetch(fetch) => entries(fetch.partitions.len()),
                 Request::OffsetForLeaderEpoch(asked) => entries(asked.partitions.len()),
                 Request::OffsetCommit(commit) => entries(commit.partitions.len()),
+                Request::ShareFetch(fetch) => entries(fetch.partitions.len()),
+                Request::ShareAcknowledge(acknowledge) => entries(acknowledge.partitions.len()),
                 Request::SyncGroup(sync) => {
                     sync.assignments.iter().map(|(_, partitions)| 40 + 20 * partitions.len() as u64).sum()
                 }
@@ -1017,6 +1088,11 @@ impl Message {
             },
             Self::Response { response, .. } => match response {
                 Response::Fetch(fetch) => fetch
+                    .partitions
+                    .iter()
+                    .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())
+                    .sum(),
+                Response::ShareFetch(fetch) => fetch
                     .partitions
                     .iter()
                     .map(|fetched| ENTRY + fetched.batches.iter().map(Batch::size).sum::<u64>())

@@ -64,7 +64,11 @@ pub mod observer;
 
 pub mod group;
 
+pub mod modern_group;
+
 pub mod group_log;
+
+pub mod share;
 
 pub mod coordinator;
 

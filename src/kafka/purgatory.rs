@@ -33,6 +33,8 @@ pub struct DelayedFetch {
     pub from: Node,
     pub correlation_id: u32,
     pub request: FetchRequest,
+    /// The segment that held each fetch offset when the fetch came, by its base offset (`LogOffsetMetadata`).
+    pub segments: Vec<Offset>,
 }
 
 /// Every request that waits at one broker.

@@ -13,6 +13,7 @@ mod elect;
 mod get_offsets;
 mod groups;
 mod json;
+mod list_groups;
 mod log_dirs;
 mod options;
 mod print;
@@ -107,6 +108,7 @@ enum Talk {
     Elect(elect::Talk),
     Reassign(reassign::Talk),
     Groups(groups::Talk),
+    ListGroups(list_groups::Talk),
     LogDirs(log_dirs::Talk),
     GetOffsets(get_offsets::Talk),
     Produce(produce::Talk),
@@ -116,13 +118,14 @@ enum Talk {
 }
 
 impl Talk {
-    fn new(job: &Job) -> Self {
-        match job {
+    fn new(command: &ToolCommand) -> Self {
+        match &command.job {
             Job::Topics(job) => Self::Topics(topics::Talk::new(job.clone())),
-            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone())),
+            Job::Configs(job) => Self::Configs(configs::Talk::new(job.clone(), command.arguments())),
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::ListGroups(job) => Self::ListGroups(list_groups::Talk::new(job.clone())),
             Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
             // Who runs the machine has read the files; there is nobody to ask.
@@ -140,7 +143,8 @@ impl Talk {
             Self::Configs(talk) => talk.next(),
             Self::Elect(talk) => talk.next(),
             Self::Reassign(talk) => talk.next(paper, rng),
-            Self::Groups(talk) => talk.next(paper),
+            Self::Groups(talk) => talk.next(now, paper),
+            Self::ListGroups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
             Self::GetOffsets(talk) => talk.next(paper),
             Self::Produce(talk) => talk.next(now, paper, rng),
@@ -160,6 +164,7 @@ impl Talk {
             Self::Elect(talk) => talk.answer(response, paper),
             Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::ListGroups(talk) => talk.answer(response),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::GetOffsets(talk) => talk.answer(from, response, paper),
             Self::Produce(talk) => talk.answer(response, paper),
@@ -173,6 +178,7 @@ impl Talk {
     fn no_answer(&mut self) {
         match self {
             Self::Groups(talk) => talk.no_answer(),
+            Self::ListGroups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
             Self::GetOffsets(talk) => talk.no_answer(),
@@ -193,6 +199,7 @@ impl Talk {
             Self::Elect(talk) => talk.give_up(paper),
             Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::ListGroups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
             Self::GetOffsets(talk) => talk.give_up(paper),
             Self::Produce(talk) => talk.give_up(paper),
@@ -211,7 +218,7 @@ impl Talk {
 impl Tool {
     /// A tool that begins with [`Input::Start`].
     pub fn new(id: ClientId, command: ToolCommand, bootstrap: Vec<BrokerId>, rng: Rng) -> Self {
-        let talk = Talk::new(&command.job);
+        let talk = Talk::new(&command);
         Self {
             id,
             command,

@@ -20,18 +20,15 @@
 //! the controller itself.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 use std::rc::Rc;
 
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
-use super::error::ErrorCode;
 use super::fact::Fact;
-use super::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Name, Node, TopicId, TopicPartition};
+use super::ids::{BrokerId, LeaderEpoch, Name, Node, TopicId, TopicPartition};
+use super::message::Request;
 use super::message::ensemble::{Watch, WatchKind, ZkReply, ZkResult, ZnodeData};
-use super::message::{
-    AllocateProducerIdsRequest, AlterPartitionRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, IncrementalAlterConfigsRequest, Request, Response,
-};
 use super::metadata::{ConfigResource, MetadataImage, PartitionRegistration};
 use super::zk_client::ZkClient;
 use super::zookeeper::paths;
@@ -46,11 +43,13 @@ mod load;
 mod partitions;
 pub mod placement;
 mod producer_ids;
+mod requests;
 
 use admin::Waiting;
 use channels::{Batch, Channels};
 use partitions::{Change, Then};
 use producer_ids::{Asker, Block};
+use requests::AdminRequest;
 
 /// The first balance of leaders after a controller took over (`scheduleAutoLeaderRebalanceTask(delay = 5)`).
 const FIRST_BALANCE: Duration = Duration::secs(5);
@@ -108,18 +107,6 @@ enum Event {
         correlation_id: u32,
         request: AdminRequest,
     },
-}
-
-/// A request that only the controller answers.
-#[derive(Clone, Debug)]
-enum AdminRequest {
-    AlterPartition(AlterPartitionRequest),
-    ControlledShutdown { broker: BrokerId, epoch: BrokerEpoch },
-    CreateTopics(CreateTopicsRequest),
-    DeleteTopics(DeleteTopicsRequest),
-    CreatePartitions(CreatePartitionsRequest),
-    AlterConfigs(IncrementalAlterConfigsRequest),
-    AllocateProducerIds(AllocateProducerIdsRequest),
 }
 
 /// One thing to do. Those that need ZooKeeper come back with its answers.
@@ -302,24 +289,10 @@ impl ZkController {
 
     /// A request that only the controller answers. A broker that is not it says so, and whoever asks has to look for it.
     pub fn on_request(&mut self, from: Node, correlation_id: u32, request: Request, desk: &mut Desk) {
+        let Some(request) = AdminRequest::of(request) else { return desk.out.close_connection(from) };
         if !self.loaded {
-            return match not_controller(&request) {
-                Some(response) => desk.out.respond(from, correlation_id, response),
-                None => desk.out.close_connection(from),
-            };
+            return desk.out.respond(from, correlation_id, request.not_controller());
         }
-        let request = match request {
-            Request::AlterPartition(request) => AdminRequest::AlterPartition(request),
-            Request::ControlledShutdown(request) => {
-                AdminRequest::ControlledShutdown { broker: request.broker, epoch: request.broker_epoch }
-            }
-            Request::CreateTopics(request) => AdminRequest::CreateTopics(request),
-            Request::DeleteTopics(request) => AdminRequest::DeleteTopics(request),
-            Request::CreatePartitions(request) => AdminRequest::CreatePartitions(request),
-            Request::IncrementalAlterConfigs(request) => AdminRequest::AlterConfigs(request),
-            Request::AllocateProducerIds(request) => AdminRequest::AllocateProducerIds(request),
-            _ => return desk.out.close_connection(from),
-        };
         self.events.push_back(Event::Request { from, correlation_id, request });
         self.run(desk);
     }
@@ -362,6 +335,12 @@ impl ZkController {
         if self.config.auto_leader_rebalance {
             out.set_timer(now + pause, Timer::LeaderImbalance);
         }
+    }
+
+    /// This broker knows more of the cluster now: who asked it for topics while it was the controller is answered when
+    /// they are there, whoever is the controller (`DelayedCreatePartitions`, `DelayedDeleteTopics`).
+    pub fn on_metadata(&mut self, image: &MetadataImage, out: &mut Effects) {
+        self.answer_waiting_by(image, out);
     }
 
     /// A client is gone: nobody waits for its answer.
@@ -457,19 +436,35 @@ impl ZkController {
         }
     }
 
-    /// Another controller has taken over, or the session is gone (`onControllerResignation`).
+    /// Another controller has taken over, or the session is gone (`onControllerResignation`). Whoever wants something of
+    /// the controller is told to look for it. Who waits for topics goes on waiting: they are written, and whoever is the
+    /// controller takes care of them.
     fn resign(&mut self, out: &mut Effects) {
         out.cancel_timer(Timer::LeaderImbalance);
+        self.refuse_all(out);
         self.reign = None;
         self.loaded = false;
-        self.steps.clear();
-        self.awaits = None;
         self.channels.close_all();
         self.shutting_down.clear();
         self.deleting.clear();
-        self.waiting.clear();
-        let configs = std::mem::take(&mut Rc::make_mut(&mut self.image).configs);
+        let configs = mem::take(&mut Rc::make_mut(&mut self.image).configs);
         self.image = Rc::new(MetadataImage { configs, ..MetadataImage::default() });
+    }
+
+    /// Answers the requests that are being worked on, and those that wait in the queue.
+    fn refuse_all(&mut self, out: &mut Effects) {
+        let steps = self.awaits.take().map(|(_, step)| step).into_iter().chain(mem::take(&mut self.steps));
+        for (from, correlation_id, response) in steps.filter_map(Step::not_controller) {
+            out.respond(from, correlation_id, response);
+        }
+        for event in mem::take(&mut self.events) {
+            match event {
+                Event::Request { from, correlation_id, request } => {
+                    out.respond(from, correlation_id, request.not_controller());
+                }
+                other => self.events.push_back(other),
+            }
+        }
     }
 
     /// A conditional write failed because of `/controller_epoch`: somebody else reigns (`ControllerMovedException`).
@@ -482,44 +477,6 @@ impl ZkController {
     fn is_live(&self, broker: BrokerId) -> bool {
         self.image.brokers.contains_key(&broker) && !self.shutting_down.contains(&broker)
     }
-}
-
-/// What a broker that is not the controller answers.
-fn not_controller(request: &Request) -> Option<Response> {
-    use super::message::{
-        AlterPartitionResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
-        IncrementalAlterConfigsResponse, TopicResult, push::ControlledShutdownResponse,
-    };
-    let error = ErrorCode::NotController;
-    let refused = |name: &Name| TopicResult { name: name.clone(), error, message: None };
-    Some(match request {
-        Request::AlterPartition(_) => {
-            Response::AlterPartition(AlterPartitionResponse { error, partitions: Vec::new() })
-        }
-        Request::AllocateProducerIds(_) => super::controller::producer_ids::refused(error),
-        Request::ControlledShutdown(_) => {
-            Response::ControlledShutdown(ControlledShutdownResponse { error, remaining: Vec::new() })
-        }
-        Request::CreateTopics(request) => {
-            let topics = request.topics.iter().map(|topic| refused(&topic.name)).collect();
-            Response::CreateTopics(CreateTopicsResponse { topics })
-        }
-        Request::DeleteTopics(request) => {
-            Response::DeleteTopics(DeleteTopicsResponse { topics: request.topics.iter().map(refused).collect() })
-        }
-        Request::CreatePartitions(request) => {
-            let topics = request.topics.iter().map(|(name, _)| refused(name)).collect();
-            Response::CreatePartitions(CreatePartitionsResponse { topics })
-        }
-        Request::IncrementalAlterConfigs(request) => {
-            let mut results: Vec<TopicResult> = request.topics.iter().map(|(name, ..)| refused(name)).collect();
-            if !request.cluster.is_empty() {
-                results.push(refused(&"".into()));
-            }
-            Response::IncrementalAlterConfigs(IncrementalAlterConfigsResponse { results })
-        }
-        _ => return None,
-    })
 }
 
 /// A partition's state as its znode says it, and the epoch of the controller that wrote it.

@@ -6,6 +6,8 @@ use super::events::{self, Event};
 use super::footprints::Footprints;
 use super::series::Series;
 use super::why::{self, Reason};
+use crate::sim::letters::{Letter, Letters};
+use crate::sim::rebalances::Rebalances;
 use crate::sim::trace::{Names, Stamped};
 use crate::time::Instant;
 
@@ -16,6 +18,11 @@ pub struct Chronicle {
     series: Series,
     footprints: Footprints,
     recent: VecDeque<Stamped>,
+    letters: Letters,
+    rebalances: Rebalances,
+    /// The rebalances as they stood before the first of the recent facts: where another future begins, they are put
+    /// together again from there.
+    before_recent: Rebalances,
     last: u64,
     known: Instant,
 }
@@ -41,10 +48,19 @@ impl Chronicle {
             }
             self.events.push(event);
         }
-        if self.recent.len() >= RECENT {
-            self.recent.pop_front();
+        if self.recent.len() >= RECENT
+            && let Some(old) = self.recent.pop_front()
+        {
+            self.before_recent.enter(&old, &self.letters, &|id| sent(&self.letters, id));
         }
+        let moment = |id| sent(&self.letters, id).or_else(|| Some(find(&self.recent, id)?.at));
+        self.rebalances.enter(&stamped, &self.letters, &moment);
         self.recent.push_back(stamped);
+    }
+
+    /// Takes a message of a group in; it comes before the facts of its time.
+    pub fn deliver(&mut self, letter: Letter) {
+        self.letters.enter(letter);
     }
 
     /// Forgets every fact after this one: another future begins.
@@ -58,6 +74,16 @@ impl Chronicle {
         self.known = self.recent.back().map_or(Instant::ZERO, |fact| fact.at);
         self.series.forget_after(self.known);
         self.footprints.forget_after(id);
+        self.letters.forget_after(id);
+        // What lies before the recent facts cannot be taken back: such a future begins with a clean sheet.
+        if self.recent.is_empty() {
+            self.before_recent = Rebalances::default();
+        }
+        self.rebalances = self.before_recent.clone();
+        for (place, stamped) in self.recent.iter().enumerate() {
+            let moment = |id: u64| sent(&self.letters, id).or_else(|| Some(before(&self.recent, place, id)?.at));
+            self.rebalances.enter(stamped, &self.letters, &moment);
+        }
     }
 
     /// What happened, in order.
@@ -72,6 +98,16 @@ impl Chronicle {
     /// What facts left on the stage.
     pub fn footprints(&self) -> &Footprints {
         &self.footprints
+    }
+
+    /// The rebalances of every group.
+    pub fn rebalances(&self) -> &Rebalances {
+        &self.rebalances
+    }
+
+    /// The messages of groups.
+    pub fn letters(&self) -> &Letters {
+        &self.letters
     }
 
     /// The last moment something is known of.
@@ -93,9 +129,22 @@ impl Chronicle {
 
     /// A fact by its id, unless it is too long ago.
     pub fn fact(&self, id: u64) -> Option<&Stamped> {
-        let first = self.recent.front()?.id;
-        let at = usize::try_from(id.checked_sub(first)?).ok()?;
-        // Ids follow each other without gaps, so that the place tells the fact.
-        self.recent.get(at).filter(|fact| fact.id == id)
+        find(&self.recent, id)
     }
+}
+
+fn find(recent: &VecDeque<Stamped>, id: u64) -> Option<&Stamped> {
+    let first = recent.front()?.id;
+    let at = usize::try_from(id.checked_sub(first)?).ok()?;
+    // Ids follow each other without gaps, so that the place tells the fact.
+    recent.get(at).filter(|fact| fact.id == id)
+}
+
+fn before(recent: &VecDeque<Stamped>, place: usize, id: u64) -> Option<&Stamped> {
+    find(recent, id).filter(|fact| recent.get(place).is_some_and(|now| fact.id < now.id))
+}
+
+/// When a message that a deadline goes back to arrived.
+fn sent(letters: &Letters, id: u64) -> Option<Instant> {
+    letters.find(id).map(|letter| letter.due)
 }

@@ -31,6 +31,7 @@ impl Known {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Node,
+    Consumer,
     Topic,
     Group,
 }
@@ -44,6 +45,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("pause NODE", "freeze, as in a long GC pause"),
     ("pause NODE for 20s", "freeze, and go on by itself"),
     ("resume NODE", "go on"),
+    ("seek CONSUMER TOPIC-0 to beginning", "read a partition again"),
+    ("pause CONSUMER TOPIC-0", "return nothing of a partition"),
     ("slow NODE x10", "everything takes ten times as long"),
     ("wipe NODE", "empty the disk of a node that is down"),
     ("disk NODE full", "nothing more can be written"),
@@ -117,15 +120,16 @@ fn filled(shape: &str, typed: &str, known: &Known) -> Vec<String> {
             match slot {
                 Some((slot, place)) => {
                     let names = match slot {
-                        Slot::Node => &known.nodes,
+                        Slot::Node | Slot::Consumer => &known.nodes,
                         Slot::Topic => &known.topics,
                         Slot::Group => &known.groups,
                     };
                     let taken = |name: &String| line.split(' ').any(|word| word == name);
+                    let fits = |name: &&String| slot != Slot::Consumer || name.starts_with("consumer-");
                     next.extend(
                         names
                             .iter()
-                            .filter(|name| !taken(name))
+                            .filter(|name| fits(name) && !taken(name))
                             .map(|name| format!("{line}{}", word.replace(place, name))),
                     );
                 }
@@ -141,7 +145,10 @@ fn filled(shape: &str, typed: &str, known: &Known) -> Vec<String> {
 }
 
 fn slot(word: &str) -> Option<(Slot, &'static str)> {
-    [(Slot::Node, "NODE"), (Slot::Topic, "TOPIC"), (Slot::Group, "GROUP")]
+    if word == "TOPIC-0" {
+        return Some((Slot::Topic, "TOPIC"));
+    }
+    [(Slot::Node, "NODE"), (Slot::Consumer, "CONSUMER"), (Slot::Topic, "TOPIC"), (Slot::Group, "GROUP")]
         .into_iter()
         .find(|(_, place)| word.ends_with(place))
 }

@@ -116,6 +116,9 @@ pub fn folded<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
     told
 }
 
+/// The tag of an event with which a rebalance begins: the microscope looks closer at it.
+pub const REBALANCE: &str = "rebalance";
+
 type Told = (Tone, Weight, &'static str, String);
 
 fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
@@ -439,9 +442,7 @@ fn group_state(group: &str, to: GroupPhase, generation: i32) -> Option<Told> {
     use Tone::{Good, Plain, Warn};
     use Weight::{Listed, Marked};
     Some(match to {
-        GroupPhase::PreparingRebalance => {
-            (Warn, Marked, "rebalance", format!("{group} rebalances: members join anew."))
-        }
+        GroupPhase::PreparingRebalance => (Warn, Marked, REBALANCE, format!("{group} rebalances: members join anew.")),
         GroupPhase::CompletingRebalance => {
             (Plain, Weight::Minor, "", format!("{group}: everybody has joined, the leader assigns."))
         }

@@ -319,7 +319,8 @@ fn consumer(world: &World, id: ClientId) -> Option<Inspection> {
 }
 
 fn group(world: &World, name: &str) -> Option<Inspection> {
-    let found = world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(name)?)));
+    let found =
+        world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(name)?.as_classic()?)));
     let (broker, group) = found.max_by_key(|(_, group)| group.generation())?;
     let mut sections = vec![Section::new(
         "",

@@ -32,6 +32,8 @@ pub mod footprints;
 
 pub mod chronicle;
 
+pub mod microscope;
+
 pub mod inspect;
 
 pub mod read;

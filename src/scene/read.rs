@@ -628,7 +628,8 @@ fn groups(world: &World) -> Vec<GroupFrame> {
 }
 
 fn group_frame(world: &World, name: String) -> GroupFrame {
-    let coordinators = world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(&name)?)));
+    let coordinators =
+        world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(&name)?.as_classic()?)));
     let found: Option<(BrokerId, &ClassicGroup)> = coordinators.max_by_key(|(_, group)| group.generation());
     let committed = world.books().groups().get(&*name).map(|account| &account.committed);
     let lag = committed.into_iter().flatten().map(|(partition, committed)| lag(world, *partition, *committed)).sum();

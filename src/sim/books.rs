@@ -49,9 +49,9 @@ pub struct GroupAccount {
     pub processed: u64,
     /// Each record once.
     pub distinct: u64,
-    /// First deliveries after a later record of the same key.
+    /// First deliveries after a later record of the same key. Share groups promise no order.
     pub out_of_order: u64,
-    /// The last committed offset of each partition.
+    /// The last committed offset of each partition; of a share group, its start offset.
     pub committed: BTreeMap<TopicPartition, Offset>,
     seen: BTreeMap<Stream, RangeSet<u64>>,
 }
@@ -106,6 +106,15 @@ impl Books {
                 if let (Some(group), Some(origin)) = (group, origin) {
                     return self.processed(group, (origin.producer, *partition), ordinals(origin));
                 }
+            }
+            Fact::OffsetDeleted { group, partition } => {
+                if let Some(account) = self.groups.get_mut(group) {
+                    account.committed.remove(partition);
+                }
+            }
+            // A share group has no committed offset; everything before its start is done with.
+            Fact::ShareStartAdvanced { group, partition, to, .. } => {
+                self.groups.entry(group.clone()).or_default().committed.insert(*partition, *to);
             }
             Fact::OffsetCommitted { group, partition, offset } => {
                 self.groups.entry(group.clone()).or_default().committed.insert(*partition, *offset);

@@ -198,7 +198,10 @@ impl Checks {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
                 }
-                Fact::GroupState { group, generation, .. } => self.groups.generation(stamped, group, *generation),
+                Fact::GroupState { group, to, generation, .. } => {
+                    self.groups.generation(stamped, group, *generation, *to);
+                }
+                Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {
                     let Some(broker) = broker else { continue };
                     self.groups.committed(stamped, broker, group, *partition, *offset, world, verdict);

@@ -11,8 +11,9 @@ pub use parse::{SEND, VERBS};
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::spec::{BrokerSpec, ConsumerSpec, NodeName, ProducerSpec, TopicSpec};
+use super::spec::{BrokerSpec, ConsumerSpec, NodeName, ProducerSpec, TopicSpec, show_partitions};
 use super::units::{self, Share};
+use crate::kafka::consumer::SeekTo;
 use crate::kafka::disk::DiskChange;
 use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
@@ -45,6 +46,19 @@ pub enum Command {
     },
     Resume {
         node: NodeName,
+    },
+    /// A consumer's application moves its position in a partition: seek().
+    Seek {
+        consumer: NodeName,
+        partition: (String, u32),
+        to: SeekTo,
+    },
+    /// A consumer's application wants nothing of these partitions for now, or goes on with them: pause() and resume().
+    /// Never empty.
+    PausePartitions {
+        consumer: NodeName,
+        partitions: Vec<(String, u32)>,
+        paused: bool,
     },
     /// Everything it does takes `times` as long; 1 ends it.
     Slow {
@@ -128,6 +142,12 @@ pub enum Change {
     /// Thousandths of a record per second.
     Rate(u64),
     Work(Duration),
+    /// What a consumer reads, or what its application does besides its work; a key and a value of
+    /// [`ConsumerSpec::set_own`].
+    Own {
+        key: &'static str,
+        value: String,
+    },
     Keys(Keys),
     Values(Values),
     /// Kafka's name and a value that its setting takes by itself.
@@ -161,6 +181,18 @@ impl fmt::Display for Command {
             Self::Start { node } => write!(f, "start {node}"),
             Self::Pause { node, lasting } => write!(f, "pause {node}{}", Lasting(*lasting)),
             Self::Resume { node } => write!(f, "resume {node}"),
+            Self::Seek { consumer, partition: (topic, number), to } => {
+                let to = match to {
+                    SeekTo::Beginning => "beginning".to_owned(),
+                    SeekTo::End => "end".to_owned(),
+                    SeekTo::Offset(offset) => offset.to_string(),
+                };
+                write!(f, "seek {consumer} {topic}-{number} to {to}")
+            }
+            Self::PausePartitions { consumer, partitions, paused } => {
+                let verb = if *paused { "pause" } else { "resume" };
+                write!(f, "{verb} {consumer} {}", show_partitions(partitions, " "))
+            }
             Self::Slow { node, times, lasting } => write!(f, "slow {node} x{times}{}", Lasting(*lasting)),
             Self::Wipe { node } => write!(f, "wipe {node}"),
             Self::Cut { one, other, one_way, lasting } => {
@@ -219,6 +251,7 @@ impl Change {
         match self {
             Self::Rate(rate) => option(f, "rate", &units::show_rate(*rate)),
             Self::Work(work) => option(f, "work", &work.to_string()),
+            Self::Own { key, value } => option(f, key, value),
             Self::Keys(Keys::None) => option(f, "key", "null"),
             Self::Keys(keys) => fmt_keys(f, keys),
             Self::Values(values) => fmt_values(f, values),
@@ -260,8 +293,14 @@ fn fmt_producer(f: &mut fmt::Formatter<'_>, spec: &ProducerSpec) -> fmt::Result 
 
 fn fmt_consumer(f: &mut fmt::Formatter<'_>, spec: &ConsumerSpec) -> fmt::Result {
     write!(f, "add consumer {}", spec.name)?;
+    if spec.share {
+        option(f, "type", "share")?;
+    }
     spec.group.iter().try_for_each(|group| option(f, "group", group))?;
-    write!(f, " topics={} work={}", spec.topics.join(","), spec.work)?;
+    let (key, value) = spec.reading();
+    option(f, key, &value)?;
+    write!(f, " work={}", spec.work)?;
+    spec.conduct_given().iter().try_for_each(|(key, value)| option(f, key, value))?;
     spec.overrides.iter().try_for_each(|(key, value)| option(f, key, value))
 }
 

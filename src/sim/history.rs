@@ -6,6 +6,7 @@
 
 use crate::kafka::ids::ClientId;
 use crate::sim::command::Command;
+use crate::sim::letters::Letter;
 use crate::sim::scenario::Scenario;
 use crate::sim::trace::Stamped;
 use crate::sim::world::World;
@@ -24,6 +25,7 @@ pub struct History {
     frontier: Instant,
     forks: Vec<Fork>,
     facts: Vec<Stamped>,
+    letters: Vec<Letter>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl History {
     pub fn new(scenario: &Scenario) -> Self {
         let mut world = World::new(scenario);
         world.listen(true);
+        world.keep_letters(true);
         let first = Snapshot { world: world.clone() };
         Self {
             world,
@@ -70,6 +73,7 @@ impl History {
             frontier: Instant::ZERO,
             forks: Vec::new(),
             facts: Vec::new(),
+            letters: Vec::new(),
         }
     }
 
@@ -99,8 +103,19 @@ impl History {
 
     /// The facts noted since the last call, in order. After a seek to the past they come once more, with the same ids.
     pub fn take_facts(&mut self) -> Vec<Stamped> {
-        self.facts.append(&mut self.world.take_journal());
+        self.gather();
         std::mem::take(&mut self.facts)
+    }
+
+    /// The messages of groups since the last call; after a seek to the past they come once more, too.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        self.gather();
+        std::mem::take(&mut self.letters)
+    }
+
+    fn gather(&mut self) {
+        self.facts.append(&mut self.world.take_journal());
+        self.letters.append(&mut self.world.take_letters());
     }
 
     /// Runs on to `until`, or as long as `go_on` says so; it is asked every few events. Returns whether `until` was
@@ -156,7 +171,7 @@ impl History {
 
     fn take_snapshot(&mut self) {
         self.since_snapshot = 0;
-        self.facts.append(&mut self.world.take_journal());
+        self.gather();
         self.snapshots.push(Snapshot { world: self.world.clone() });
         if self.snapshots.len() > MAX_SNAPSHOTS {
             let half = MAX_SNAPSHOTS / 2;
@@ -170,7 +185,7 @@ impl History {
 
     /// Goes to any moment, past or future. What was given by hand stays given.
     pub fn seek(&mut self, at: Instant) {
-        self.facts.append(&mut self.world.take_journal());
+        self.gather();
         let now = self.world.now();
         let from = self.snapshots.partition_point(|snapshot| snapshot.world.now() < at).saturating_sub(1);
         // A snapshot that lies ahead saves the replay of all that is between: its facts have been handed out before.
@@ -180,6 +195,7 @@ impl History {
         }
         if at < now {
             self.facts.clear();
+            self.letters.clear();
         }
         self.run_until(at, || true);
     }
@@ -187,7 +203,7 @@ impl History {
     /// Goes on until a fact `matters`, at most to `limit`. Returns whether one did.
     pub fn step_forward(&mut self, limit: Instant, matters: impl Fn(&Stamped) -> bool) -> bool {
         let mut found = false;
-        self.facts.append(&mut self.world.take_journal());
+        self.gather();
         while let Some(at) = self.next_at().filter(|at| *at <= limit) {
             self.advance_to(at);
             let news = self.world.take_journal();

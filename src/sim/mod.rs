@@ -20,6 +20,10 @@ pub mod trace;
 
 pub mod books;
 
+pub mod letters;
+
+pub mod rebalances;
+
 pub mod check;
 
 pub mod world;

@@ -121,10 +121,11 @@ pub struct PartitionReport {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupReport {
-    /// `classic`.
+    /// `classic`, or `share`.
     #[serde(rename = "type")]
     pub kind: String,
     pub state: String,
+    /// Of a share group: the group epoch.
     pub generation: i32,
     /// The assignor's name.
     pub protocol: Option<String>,
@@ -132,7 +133,7 @@ pub struct GroupReport {
     pub lag: i64,
     /// Each member's partitions, as `orders-0`.
     pub members: BTreeMap<String, Vec<String>>,
-    /// By partition.
+    /// By partition. Of a share group: the start offset, and how many records from there on need delivery.
     pub offsets: BTreeMap<String, OffsetReport>,
 }
 

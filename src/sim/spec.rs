@@ -1,5 +1,9 @@
 //! What a cluster is made of, as scenario files and `add` commands describe it, and Kafka's rules for its settings.
 
+mod consuming;
+
+pub use consuming::{CONDUCT, Conduct, PARTITION, READING, partition, show_partitions};
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -69,9 +73,17 @@ pub struct ConsumerSpec {
     /// Without the prefix: `c1` is `consumer-c1`.
     pub name: String,
     pub group: Option<String>,
+    /// The group is a share group.
+    pub share: bool,
+    /// Empty where it reads by a pattern or has its partitions assigned.
     pub topics: Vec<String>,
+    /// `topics-pattern`: it subscribes to all topics whose whole name matches.
+    pub pattern: Option<String>,
+    /// `assign`: the partitions it reads, by topic and number, whoever else does.
+    pub assign: Vec<(String, u32)>,
     /// What the application takes for one record.
     pub work: Duration,
+    pub conduct: Conduct,
     pub start: Instant,
     /// Kafka's defaults with the overrides.
     pub config: ConsumerConfig,
@@ -180,6 +192,18 @@ pub fn check_assignment(
         }
     }
     Ok(())
+}
+
+/// What [`consumer_type`] takes, for error messages.
+pub const CONSUMER_TYPES: &str = "`consumer` or `share`";
+
+/// Whether a consumer's `type` makes it a member of a share group.
+pub fn consumer_type(text: &str) -> Option<bool> {
+    match text {
+        "consumer" => Some(false),
+        "share" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_given(overrides: &[(String, String)], key: &str) -> bool {

@@ -379,7 +379,15 @@ impl Names {
             Timer::DiskRead { id } => format!("DiskRead {id}"),
             Timer::GroupJoin { group } => format!("GroupJoin {group}"),
             Timer::GroupSync { group } => format!("GroupSync {group}"),
+            Timer::ShareSession { group, member } => format!("ShareSession {group} {member}"),
+            Timer::DelayedShareFetch { id } => format!("DelayedShareFetch {id}"),
+            Timer::AcquisitionLock { group, partition } => {
+                format!("AcquisitionLock {group} {}", self.partition(*partition))
+            }
             Timer::GroupSession { group, member } => format!("GroupSession {group} {member}"),
+            Timer::ConsumerGroupSession { group, member } => format!("ConsumerGroupSession {group} {member}"),
+            Timer::ConsumerGroupRevocation { group, member } => format!("ConsumerGroupRevocation {group} {member}"),
+            Timer::ConsumerGroupRegexes { group } => format!("ConsumerGroupRegexes {group}"),
             other => format!("{other:?}"),
         }
     }

@@ -38,6 +38,7 @@ use crate::kafka::zookeeper::{ZooKeeperDisk, ZooKeeperServer};
 use crate::rng::Rng;
 use crate::sim::books::Books;
 use crate::sim::check::{Checks, Witness};
+use crate::sim::letters::Letter;
 use crate::sim::network::Network;
 use crate::sim::queue::{Queue, Ticket};
 use crate::sim::report::ExpectationReport;
@@ -140,7 +141,7 @@ enum Remains {
     Controller(Box<ControllerDisk>),
     ZooKeeper(Box<ZooKeeperDisk>),
     Broker(Box<BrokerDisk>),
-    /// The application goes on with its next record.
+    /// The application goes on with its next record; a consumer's, with its next dead letter.
     Producer(Box<Producer>),
     Nothing,
 }
@@ -178,12 +179,17 @@ pub struct World {
     /// The facts of the event that is running.
     facts: Vec<Stamped>,
     journal: Option<Vec<Stamped>>,
+    /// Messages of groups since they were taken, while somebody listens.
+    letters: Option<Vec<Letter>>,
     /// Results of expectations whose time has come, by their place in the scenario.
     expectations: BTreeMap<u32, ExpectationReport>,
     tool_output: BTreeMap<ClientId, (bool, Name)>,
     /// In ZooKeeper mode: how the cluster stood when the run began.
     founding: Option<Rc<founding::Founding>>,
 }
+
+/// A consumer whose application crashed is started again after this, as by a supervisor.
+const SUPERVISOR_DELAY: Duration = Duration::secs(5);
 
 /// What one input costs its node before the results leave: a fixed part, one for the bytes of a message, and one for the
 /// znodes that a ZooKeeper server looks up.
@@ -370,7 +376,12 @@ impl World {
                 }
                 Effect::CloseConnection { peer } => self.close_connection(node, peer, cause),
                 Effect::Exit => self.end_process(node, NodeState::Stopped, cause),
-                Effect::Halt => self.end_process(node, NodeState::Killed, cause),
+                Effect::Halt => {
+                    self.end_process(node, NodeState::Killed, cause);
+                    if matches!(node, Node::Consumer(_)) {
+                        self.queue.schedule(done + SUPERVISOR_DELAY, Event::Boot { node, cause });
+                    }
+                }
                 Effect::Busy(_) => {}
             }
         }
@@ -447,6 +458,17 @@ impl World {
     /// Takes the facts noted since the last call, oldest first, if the world was asked to keep them.
     pub fn take_journal(&mut self) -> Vec<Stamped> {
         self.journal.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Takes the messages of groups put on the wire since the last call, if the world was asked to keep them. One that a
+    /// cut held up comes again when it goes on.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        self.letters.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Keeps letters for [`World::take_letters`] from now on, or no longer.
+    pub fn keep_letters(&mut self, keeping: bool) {
+        self.letters = keeping.then(Vec::new);
     }
 
     /// Keeps facts for [`World::take_journal`] from now on, or no longer.
@@ -643,7 +665,11 @@ impl Machine {
             Self::ZooKeeper(server) => Remains::ZooKeeper(Box::new(server.into_disk())),
             Self::Broker(broker) => Remains::Broker(Box::new(broker.into_disk(clean))),
             Self::Producer(producer) => Remains::Producer(producer),
-            Self::Consumer(_) | Self::Tool(_) => Remains::Nothing,
+            Self::Consumer(consumer) => {
+                let producer = consumer.into_dead_letters();
+                producer.map_or(Remains::Nothing, |producer| Remains::Producer(Box::new(producer)))
+            }
+            Self::Tool(_) => Remains::Nothing,
             Self::Off(remains) => remains,
         }
     }
@@ -730,8 +756,10 @@ impl Witness for World {
             Machine::Controller(controller) => Some(controller),
             _ => None,
         });
-        let newest = running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active()))?;
-        newest.image().partition(partition).filter(|_| newest.is_active())
+        match running.max_by_key(|controller| (controller.quorum().epoch(), controller.is_active())) {
+            Some(newest) => newest.image().partition(partition).filter(|_| newest.is_active()),
+            None => self.zk_controller().and_then(|(_, controller)| controller.image().partition(partition)),
+        }
     }
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {

@@ -13,6 +13,7 @@ use super::engine::Engine;
 use super::events::EventList;
 use super::inspector::Inspector;
 use super::keys;
+use super::microscope::{self, LookCloser, MicroscopePanel};
 use super::page::Page;
 use super::playback_bar::PlaybackBar;
 use super::report::ReportTables;
@@ -67,6 +68,7 @@ pub fn App() -> impl IntoView {
             <main>
                 <div style="position:relative;height:100%">
                     <StageView page=page />
+                    <MicroscopePanel page=page />
                     <Show when=move || !embed><Unfold folded=page.folded /></Show>
                 </div>
             </main>
@@ -212,6 +214,7 @@ fn panel(page: Page) -> AnyView {
                     on_seek=on_seek
                     on_run=Callback::new(move |command: String| page.run_from_menu(&command))
                 />
+                <LookCloser page=page />
                 <Shown page=page />
             }
             .into_any()
@@ -221,7 +224,7 @@ fn panel(page: Page) -> AnyView {
                 page.digest.track();
                 page.read(events_so_far)
             });
-            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) /> }.into_any()
+            view! { <EventList events=events asked=page.asked on_seek=on_seek on_why=Callback::new(move |id| page.ask_why(id)) on_closer=Callback::new(move |id| microscope::look_at_event(page, id)) /> }.into_any()
         }
         Tab::Charts => {
             let throughput = Memo::new(move |_| {

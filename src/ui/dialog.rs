@@ -53,13 +53,14 @@ pub fn Help(open: RwSignal<bool>, #[prop(into)] summary: Signal<String>) -> impl
             dialog.close();
         }
     });
-    const KEYS: [(&str, &str); 11] = [
+    const KEYS: [(&str, &str); 12] = [
         ("space", "play or pause"),
         ("→  ←", "step to the next fact that matters, or back to the one before"),
         ("/  Ctrl-K", "give a command: kill broker-1, cut broker-1 | broker-2, kafka-topics --describe …"),
         ("Tab", "from node to node; Enter inspects, the ⋯ beside it kills, stops, pauses"),
         ("I  E  C  R", "inspector, events, charts, report"),
         ("w", "why is the selected thing as it is?"),
+        ("m", "the microscope: the last rebalance, message by message"),
         ("d", "what is on the disk, and what in the page cache alone"),
         ("a", "the assignors by themselves: type a group, and see who would read what"),
         ("t", "light or dark"),

@@ -212,6 +212,9 @@ impl Engine {
     }
 
     fn hear(&mut self) {
+        for letter in self.history.take_letters() {
+            self.chronicle.deliver(letter);
+        }
         for stamped in self.history.take_facts() {
             self.chronicle.enter(stamped, self.history.world().names());
         }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::inspector::{ReasonView, Reasons};
-use crate::scene::events::{Event, Tone};
+use crate::scene::events::{Event, REBALANCE, Tone};
 use crate::scene::words;
 use crate::time::Instant;
 
@@ -16,6 +16,8 @@ pub fn EventList(
     asked: Signal<Option<(u64, Vec<ReasonView>)>>,
     on_seek: Callback<Instant>,
     on_why: Callback<u64>,
+    /// A rebalance is to be looked at.
+    on_closer: Callback<u64>,
 ) -> impl IntoView {
     view! {
         <div data-testid="events">
@@ -24,7 +26,7 @@ pub fn EventList(
             </Show>
             <ol class="events" reversed>
                 <For each=move || events.get() key=|event| event.id let:event>
-                    {row(event, asked, on_seek, on_why)}
+                    {row(event, asked, on_seek, on_why, on_closer)}
                 </For>
             </ol>
         </div>
@@ -36,6 +38,7 @@ fn row(
     asked: Signal<Option<(u64, Vec<ReasonView>)>>,
     on_seek: Callback<Instant>,
     on_why: Callback<u64>,
+    on_closer: Callback<u64>,
 ) -> impl IntoView {
     let (id, at) = (event.id, event.at);
     // The answer begins below the sentence it is asked about: that one need not be said twice.
@@ -52,12 +55,16 @@ fn row(
             <button class="why" aria-expanded=move || mine().is_some().to_string() on:click=move |_| on_why.run(id)>"Why?"</button>
         }
     });
+    let closer = (event.tag == REBALANCE).then(|| {
+        view! { <button class="closer" data-testid="closer" on:click=move |_| on_closer.run(id)>"Look closer"</button> }
+    });
     view! {
         <li class=format!("{} tone-{}", event.tone.word(), event.tone.word())>
             <span class="dot" aria-hidden="true"></span>
             <button class="at" title="Go to this moment" on:click=move |_| on_seek.run(at)>{words::moment(at)}</button>
             <span class="text">{event.text}</span>
             {why}
+            {closer}
             {move || mine().map(|reasons| view! { <div class="answer"><Reasons reasons=reasons on_seek=on_seek /></div> })}
         </li>
     }

@@ -6,6 +6,7 @@ use web_sys::{Element, KeyboardEvent};
 
 use super::browser;
 use super::dock::Tab;
+use super::microscope;
 use super::page::Page;
 use crate::sim::playback::{FASTEST, Pace, PlaybackCommand, SLOWEST};
 
@@ -52,7 +53,9 @@ pub fn listen(page: Page, theme: impl Fn() + 'static, why: impl Fn() + 'static) 
             "w" => why(),
             "d" => page.toggle_disk(),
             "a" => page.sharing.set(true),
+            "m" => microscope::toggle(page),
             "?" => page.help.set(true),
+            "Escape" if page.subject.with_untracked(Option::is_some) => page.subject.set(None),
             "Escape" => page.selected.set(None),
             _ => return,
         }

@@ -20,6 +20,7 @@ mod hints;
 mod icons;
 mod inspector;
 mod keys;
+mod microscope;
 mod node_menu;
 mod page;
 mod playback_bar;

@@ -14,6 +14,7 @@ use crate::kafka::ids::Node;
 use crate::scene::focus::Thing;
 use crate::scene::inspect::{self, Inspection};
 use crate::scene::layout::Rect;
+use crate::scene::microscope::Subject;
 use crate::scene::stage::Stage;
 use crate::scene::words;
 use crate::sim::playback::PlaybackCommand;
@@ -48,6 +49,8 @@ pub struct Page {
     pub disk: RwSignal<bool>,
     /// Counts changes of the theme.
     pub themed: RwSignal<u64>,
+    /// The rebalance under the microscope.
+    pub subject: RwSignal<Option<Subject>>,
     /// How many messages a benchmark keeps flying; 0 for none.
     pub crowd: RwSignal<u64>,
 }
@@ -74,6 +77,7 @@ impl Page {
             hidden: RwSignal::new(Hidden::default()),
             disk: RwSignal::new(false),
             themed: RwSignal::new(0),
+            subject: RwSignal::new(None),
             crowd: RwSignal::new(0),
         }
     }
@@ -119,6 +123,7 @@ impl Page {
         self.selected.set(None);
         self.hovered.set(None);
         self.asked.set(None);
+        self.subject.set(None);
         self.chosen.set(String::new());
         self.disk.set(about_disks);
         self.change(|engine| engine.playback(PlaybackCommand::Play));
@@ -169,6 +174,11 @@ impl Page {
         if let Some(text) = wrong {
             self.notice.set(Some(Notice { text, bad: true }));
         }
+    }
+
+    /// Says something in passing.
+    pub fn tell(self, text: &str) {
+        self.notice.set(Some(Notice { text: text.to_owned(), bad: false }));
     }
 
     /// Shows or hides what is on the disk.

@@ -13,8 +13,19 @@ pub const CHAPTERS: &[Chapter] = &[
         scenarios: &[
             ("hello", include_str!("../../scenarios/hello.toml")),
             ("load-balance", include_str!("../../scenarios/load-balance.toml")),
+            ("fan-out", include_str!("../../scenarios/fan-out.toml")),
+            ("payment-outage", include_str!("../../scenarios/payment-outage.toml")),
             ("redelivery", include_str!("../../scenarios/redelivery.toml")),
             ("notifications", include_str!("../../scenarios/notifications.toml")),
+        ],
+    },
+    Chapter {
+        title: "Consumers",
+        scenarios: &[
+            ("replay", include_str!("../../scenarios/replay.toml")),
+            ("slow-consumer", include_str!("../../scenarios/slow-consumer.toml")),
+            ("gc-pause", include_str!("../../scenarios/gc-pause.toml")),
+            ("poison-pill", include_str!("../../scenarios/poison-pill.toml")),
         ],
     },
     Chapter {

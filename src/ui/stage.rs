@@ -421,12 +421,13 @@ fn spot_view(page: Page, spot: Spot, open_menu: impl Fn(&Spot) + Copy + 'static)
 
 /// The "+" of a group.
 fn add_view(page: Page, group: String, rect: Rect) -> Option<impl IntoView> {
-    let topics = page.read(|engine| {
+    let reading = page.read(|engine| {
         let mut specs = engine.world().consumers().map(|(.., spec, _)| spec);
         // Another member like the first: as slow, and with the same settings.
         specs.find(|spec| spec.group.as_deref() == Some(&group)).map(|spec| {
             let settings: String = spec.overrides.iter().map(|(key, value)| format!(" {key}={value}")).collect();
-            format!("{} work={}{settings}", spec.topics.join(","), spec.work)
+            let (key, value) = spec.reading();
+            format!("{key}={value} work={}{settings}", spec.work)
         })
     })?;
     let narrow = rect.w < 400.0 && rect.h < 150.0;
@@ -444,7 +445,7 @@ fn add_view(page: Page, group: String, rect: Rect) -> Option<impl IntoView> {
             on:click=move |_| {
                 let name = page.read(|engine| (1..).map(|place| format!("c{place}")).find(|name| engine.node(&format!("consumer-{name}")).is_none()));
                 if let Some(name) = name {
-                    page.run_from_menu(&format!("add consumer {name} group={group} topics={topics}"));
+                    page.run_from_menu(&format!("add consumer {name} group={group} {reading}"));
                 }
             }
         >

@@ -7,7 +7,7 @@ use super::{Broker, Purpose};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{BrokerId, Name, Node, OFFSETS_TOPIC, TopicId};
+use crate::kafka::ids::{BrokerId, Name, Node, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicId};
 use crate::kafka::message::{
     CreateTopicsRequest, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, MetadataResponse, NewTopic,
     PartitionMetadata, Request, Response, TopicMetadata,
@@ -93,7 +93,14 @@ impl Broker {
     }
 
     /// Asks the controller for a topic that a client needs (`AutoTopicCreationManager`). One request a topic at a time.
-    fn create_topic(&mut self, now: Instant, name: Name, partitions: u32, replication_factor: u32, out: &mut Effects) {
+    pub(super) fn create_topic(
+        &mut self,
+        now: Instant,
+        name: Name,
+        partitions: u32,
+        replication_factor: u32,
+        out: &mut Effects,
+    ) {
         if self.creating.contains(&name) {
             return;
         }
@@ -104,6 +111,14 @@ impl Broker {
                 ("cleanup.policy".into(), "compact".into()),
                 ("compression.type".into(), "producer".into()),
                 ("segment.bytes".into(), OFFSETS_TOPIC_SEGMENT_BYTES.into()),
+            ],
+            // `ShareCoordinatorService.shareGroupStateTopicConfigs`
+            SHARE_STATE_TOPIC => vec![
+                ("cleanup.policy".into(), "delete".into()),
+                ("compression.type".into(), "producer".into()),
+                ("segment.bytes".into(), OFFSETS_TOPIC_SEGMENT_BYTES.into()),
+                ("min.insync.replicas".into(), self.config.share_state_topic_min_isr.to_string().as_str().into()),
+                ("retention.ms".into(), "-1".into()),
             ],
             _ => Vec::new(),
         };
@@ -173,7 +188,7 @@ impl Broker {
             error: ErrorCode::None,
             name: topic.name.clone(),
             id,
-            internal: &*topic.name == OFFSETS_TOPIC,
+            internal: [OFFSETS_TOPIC, SHARE_STATE_TOPIC].contains(&&*topic.name),
             partitions,
             configs: self.overrides(image, id),
         }

@@ -41,24 +41,32 @@ impl Broker {
         if request.replica.is_some() {
             self.take_note_of_follower(now, &request, out);
         }
-        if request.max_wait.is_zero() || request.partitions.is_empty() || self.is_answerable(&request, false) {
+        if request.max_wait.is_zero() || request.partitions.is_empty() || self.is_answerable(&request, None) {
             return self.read_and_answer(now, from, correlation_id, request, out);
         }
         // A waiting fetch is looked at once more with the stricter eyes of the purgatory.
-        if self.is_answerable(&request, true) {
+        let segments = self.segments_of(&request);
+        if self.is_answerable(&request, Some(&segments)) {
             return self.read_and_answer(now, from, correlation_id, request, out);
         }
         let at = now + request.max_wait;
-        let id = self.purgatory.hold_fetch(DelayedFetch { from, correlation_id, request });
+        let id = self.purgatory.hold_fetch(DelayedFetch { from, correlation_id, request, segments });
         out.set_timer(at, Timer::DelayedFetch { id });
     }
 
     /// Answers a waiting fetch if there is enough for it now.
     pub(super) fn try_complete_fetch(&mut self, id: u64, out: &mut Effects) {
         let Some(fetch) = self.purgatory.fetch(id) else { return };
-        if self.is_answerable(&fetch.request, true) {
+        if self.is_answerable(&fetch.request, Some(&fetch.segments)) {
             self.finish_fetch(id, out);
         }
+    }
+
+    fn segments_of(&self, request: &FetchRequest) -> Vec<Offset> {
+        let segment = |wanted: &FetchPartition| {
+            self.replicas.get(&wanted.partition).map_or(0, |replica| replica.log().segment_base(wanted.fetch_offset))
+        };
+        request.partitions.iter().map(segment).collect()
     }
 
     /// Answers a waiting fetch with what there is.
@@ -85,12 +93,12 @@ impl Broker {
         }
     }
 
-    /// Whether a fetch need not wait (any longer). In the purgatory an offset beyond the readable end is an answer too:
-    /// the leader has changed, and the client should look again.
-    fn is_answerable(&self, request: &FetchRequest, in_purgatory: bool) -> bool {
+    /// Whether a fetch need not wait (any longer); in the purgatory with the segments that it began on.
+    fn is_answerable(&self, request: &FetchRequest, segments: Option<&[Offset]>) -> bool {
         let mut bytes = 0;
-        for wanted in &request.partitions {
-            match self.outlook(request, wanted, u64::from(request.min_bytes).saturating_sub(bytes), in_purgatory) {
+        for (at, wanted) in request.partitions.iter().enumerate() {
+            let began_on = segments.and_then(|segments| segments.get(at)).copied();
+            match self.outlook(request, wanted, u64::from(request.min_bytes).saturating_sub(bytes), began_on) {
                 Outlook::Urgent => return true,
                 Outlook::Bytes(more) => bytes += more,
             }
@@ -98,21 +106,34 @@ impl Broker {
         bytes >= u64::from(request.min_bytes)
     }
 
-    fn outlook(&self, request: &FetchRequest, wanted: &FetchPartition, enough: u64, in_purgatory: bool) -> Outlook {
+    /// In the purgatory (`DelayedFetch.tryComplete`, case F) two more things are an answer: an offset beyond the readable
+    /// end, for the leader has changed, and the client should look again; and an end that is on a later segment than the
+    /// one that the fetch began on, however little there is to read before it.
+    fn outlook(
+        &self,
+        request: &FetchRequest,
+        wanted: &FetchPartition,
+        enough: u64,
+        began_on: Option<Offset>,
+    ) -> Outlook {
         let Some(replica) = self.replicas.get(&wanted.partition) else { return Outlook::Urgent };
         let follower = request.replica.map(|(id, _)| id);
         if check(replica, wanted, follower).is_err() || diverges(replica, wanted) {
             return Outlook::Urgent;
         }
-        if !in_purgatory && self.preferred_read_replica(replica, request, wanted).is_some() {
+        if began_on.is_none() && self.preferred_read_replica(replica, request, wanted).is_some() {
             return Outlook::Urgent;
         }
         let end = readable_end(replica, request);
-        if in_purgatory && wanted.fetch_offset > end {
+        if began_on.is_some() && wanted.fetch_offset > end {
             return Outlook::Urgent;
         }
         if self.leader_throttles(request, replica) {
             return Outlook::Bytes(0);
+        }
+        let is_older = |segment| wanted.fetch_offset < end && segment < replica.log().segment_base(end);
+        if began_on.is_some_and(is_older) {
+            return Outlook::Urgent;
         }
         let limit = u64::from(wanted.max_bytes).min(enough.max(1));
         Outlook::Bytes(replica.log().readable_bytes(wanted.fetch_offset, end, limit))

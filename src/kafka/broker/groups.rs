@@ -28,7 +28,7 @@ impl Broker {
 
     /// The coordinator writes like a client with `acks=1` and waits for the high watermark itself
     /// (`CoordinatorPartitionWriter`).
-    fn append_group_records(&mut self, now: Instant, appends: Vec<Append>, out: &mut Effects) {
+    pub(super) fn append_group_records(&mut self, now: Instant, appends: Vec<Append>, out: &mut Effects) {
         for append in appends {
             let Some(topic) = self.observer.image().topic_ids.get(OFFSETS_TOPIC).copied() else {
                 self.coordinator.appended(now, append.id, Err(ErrorCode::NotCoordinator), out);
@@ -45,12 +45,14 @@ impl Broker {
                 self.after_append(now, partition, out);
             }
         }
+        self.initialize_share_partitions(now, out);
     }
 
     pub(super) fn on_offsets_committed(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         if let Some(replica) = self.replicas.get(&partition) {
             self.coordinator.committed(now, partition.partition, replica.high_watermark(), out);
         }
+        self.initialize_share_partitions(now, out);
     }
 
     /// This broker leads a partition of `__consumer_offsets`, or does so no longer: the groups in it come or go.

@@ -82,7 +82,9 @@ impl Broker {
                 Some(replica) => match replica.leadership() {
                     None => Some(ErrorCode::NotLeaderOrFollower),
                     Some(_) if replica.high_watermark() < append.required_offset => None,
-                    // The data is there; what was promised of its safety is not.
+                    // The data is there; what was promised of its safety is not. In Kafka that is a race of two threads:
+                    // below min.insync.replicas the high watermark stands still, so the ISR must shrink after the one
+                    // has moved it and before it has looked at who waits. Here both are one step.
                     Some(leadership)
                         if (leadership.maximal_isr_size() as u64) < u64::from(replica.effective_min_isr()) =>
                     {

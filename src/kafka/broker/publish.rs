@@ -8,7 +8,7 @@ use super::{Broker, isr};
 use crate::kafka::compat::TruncationRule;
 use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
-use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, TopicId, TopicPartition};
+use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicId, TopicPartition};
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord};
 use crate::kafka::replica::Replica;
 use crate::time::{Duration, Instant};
@@ -133,6 +133,12 @@ impl Broker {
         if self.is_offsets_topic(partition.topic) && (led != leads || new_epoch) {
             self.coordinate_partition(now, partition, out);
         }
+        if self.is_share_state_topic(partition.topic) && (led != leads || new_epoch) {
+            self.keep_share_states(now, partition, out);
+        }
+        if led && (!leads || new_epoch) {
+            self.close_windows(now, partition, out);
+        }
         if leads {
             self.after_isr_change(now, partition, out);
         }
@@ -153,6 +159,10 @@ impl Broker {
         if self.is_offsets_topic(partition.topic) {
             self.coordinate_partition(now, partition, out);
         }
+        if self.is_share_state_topic(partition.topic) {
+            self.keep_share_states(now, partition, out);
+        }
+        self.close_windows(now, partition, out);
         self.wake_everyone(partition, out);
     }
 
@@ -179,8 +189,12 @@ impl Broker {
             self.try_complete_produce(id, out);
         }
         self.wake_fetches(partition, out);
+        self.wake_share_fetches(now, partition, out);
         if self.is_offsets_topic(partition.topic) {
             self.on_offsets_committed(now, partition, out);
+        }
+        if self.is_share_state_topic(partition.topic) {
+            self.on_share_state_committed(now, partition, out);
         }
     }
 
@@ -250,6 +264,10 @@ impl Broker {
             }
         }
         config
+    }
+
+    fn is_share_state_topic(&self, topic: TopicId) -> bool {
+        self.observer.image().topic_ids.get(SHARE_STATE_TOPIC) == Some(&topic)
     }
 
     pub(super) fn is_offsets_topic(&self, topic: TopicId) -> bool {

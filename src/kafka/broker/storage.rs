@@ -208,7 +208,11 @@ impl Broker {
     pub(super) fn is_write(request: &Request) -> bool {
         matches!(
             request,
-            Request::Produce(_) | Request::OffsetCommit(_) | Request::JoinGroup(_) | Request::SyncGroup(_)
+            Request::Produce(_)
+                | Request::OffsetCommit(_)
+                | Request::JoinGroup(_)
+                | Request::SyncGroup(_)
+                | Request::ConsumerGroupHeartbeat(_)
         )
     }
 
@@ -411,7 +415,7 @@ impl Broker {
         };
         let id = self.storage.next_read;
         self.storage.next_read += 1;
-        self.storage.reads.insert(id, DelayedFetch { from, correlation_id, request });
+        self.storage.reads.insert(id, DelayedFetch { from, correlation_id, request, segments: Vec::new() });
         out.set_timer(at, Timer::DiskRead { id });
     }
 
@@ -430,7 +434,7 @@ impl Broker {
             }
             let limit = left.min(u64::from(wanted.max_bytes));
             let (mut bytes, mut to) = (0, wanted.fetch_offset);
-            for batch in log.batches_from(wanted.fetch_offset).take_while(|batch| batch.base_offset < cold) {
+            for batch in log.readable(wanted.fetch_offset).take_while(|batch| batch.base_offset < cold) {
                 if bytes > 0 && bytes + batch.size() > limit {
                     break;
                 }

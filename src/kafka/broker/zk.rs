@@ -18,7 +18,7 @@ use std::rc::Rc;
 use super::{Broker, Purpose};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Name, Node, TopicId};
+use crate::kafka::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Name, Node, PartitionEpoch, TopicId};
 use crate::kafka::lifecycle::Lifecycle;
 use crate::kafka::message::ensemble::{SessionId, WatchKind, ZkError, ZkOp, ZkReply, ZkResult, ZnodeData, Zxid};
 use crate::kafka::message::push::{
@@ -481,6 +481,7 @@ impl Broker {
         self.creating.retain(|name| !image.topic_ids.contains_key(name));
         self.configure_new(now, &new, out);
         self.coordinate_topics(now, out);
+        self.with_controller(now, out, |node, desk| node.on_metadata(&image, desk.out));
     }
 
     /// Takes partitions into the image. Returns the names of topics that were not in it.
@@ -499,8 +500,9 @@ impl Broker {
             let states = &mut Rc::make_mut(topic).partitions;
             let at = partition.partition as usize;
             if states.len() <= at {
-                // Not told of yet: it has no leader, as far as is known here.
-                states.resize(at + 1, PartitionRegistration::default());
+                // Not told of yet: it has no state, as far as is known here.
+                let untold = PartitionRegistration { partition_epoch: PartitionEpoch(-1), ..Default::default() };
+                states.resize(at + 1, untold);
             }
             states[at].clone_from(state);
         }

@@ -29,6 +29,10 @@ pub(super) struct Partition {
     pub(super) state: State,
     /// Where the group has committed, as far as this consumer knows.
     pub(super) committed: Option<Offset>,
+    /// The number of the commit that said so.
+    pub(super) committed_by: u64,
+    /// Where the application seeks, if it does: the end of the log, else its beginning.
+    pub(super) sought_end: bool,
     /// The next offset that poll() returns, once it is known.
     pub(super) position: Option<Offset>,
     /// Epoch of the last record that poll() returned.
@@ -43,6 +47,8 @@ pub(super) struct Partition {
     not_before: Instant,
     /// It is about to be given up: poll() returns no more of it.
     revoking: bool,
+    /// The application wants nothing of it for now.
+    paused: bool,
     buffered: bool,
 }
 
@@ -90,6 +96,8 @@ impl Partition {
         Self {
             state,
             committed: None,
+            committed_by: 0,
+            sought_end: false,
             position: None,
             last_epoch: None,
             current_leader: None,
@@ -97,6 +105,7 @@ impl Partition {
             preferred: None,
             not_before: Instant::ZERO,
             revoking: false,
+            paused: false,
             buffered: false,
         }
     }
@@ -124,8 +133,13 @@ impl Partition {
         self.preferred.take().is_some()
     }
 
+    /// The application wants nothing of it for now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     fn is_readable(&self) -> bool {
-        self.state == State::Fetching && !self.revoking
+        self.state == State::Fetching && !self.revoking && !self.paused
     }
 }
 
@@ -149,15 +163,56 @@ impl Fetcher {
         }
     }
 
+    /// Reads only those partitions that are to stay.
+    pub(super) fn retain(&mut self, stays: impl Fn(TopicPartition) -> bool) {
+        self.partitions.retain(|partition, _| stays(*partition));
+        self.buffer.retain(|completed| stays(completed.partition));
+    }
+
+    /// Reads exactly these; what it reads already stays as it is.
+    pub(super) fn read_only(&mut self, partitions: &[TopicPartition], fresh: State) {
+        if partitions.len() < self.partitions.len() || !self.partitions.keys().all(|known| partitions.contains(known)) {
+            self.retain(|partition| partitions.contains(&partition));
+        }
+        self.assign(partitions, fresh);
+    }
+
+    /// Whatever has come of a partition is of no use any more: its position is about to change.
+    pub(super) fn seek(&mut self, partition: TopicPartition) -> Option<&mut Partition> {
+        let state = self.partitions.get_mut(&partition)?;
+        state.buffered = false;
+        self.buffer.retain(|completed| completed.partition != partition);
+        Some(state)
+    }
+
+    /// Returns nothing of a partition, or goes on with it; what has come is kept. Returns whether that is news.
+    pub(super) fn set_paused(&mut self, partition: TopicPartition, paused: bool) -> bool {
+        let Some(state) = self.partitions.get_mut(&partition).filter(|state| state.paused != paused) else {
+            return false;
+        };
+        state.paused = paused;
+        true
+    }
+
     /// Reads nothing any more.
     pub(super) fn clear(&mut self) {
         self.partitions.clear();
         self.buffer.clear();
     }
 
-    /// poll() returns nothing more of what is assigned now (`markPendingRevocation`).
-    pub(super) fn stop_for_revocation(&mut self) {
-        self.partitions.values_mut().for_each(|partition| partition.revoking = true);
+    /// poll() returns nothing more of these (`markPendingRevocation`).
+    pub(super) fn stop_for_revocation(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(state) = self.partitions.get_mut(partition) {
+                state.revoking = true;
+            }
+        }
+    }
+
+    /// The same for those that are about to go.
+    pub(super) fn stop_some_for_revocation(&mut self, goes: impl Fn(TopicPartition) -> bool) {
+        let going = self.partitions.iter_mut().filter(|(at, _)| goes(**at));
+        going.for_each(|(_, partition)| partition.revoking = true);
     }
 
     /// A partition that has another leader is read from it; whether the position is still right there must be asked where
@@ -273,22 +328,23 @@ impl Fetcher {
 
     /// Hands up to `room` records to the application, oldest answer first, and moves the positions (`collectFetch`).
     pub(super) fn collect(&mut self, mut room: u32, polled: &mut VecDeque<Slice>, out: &mut Effects) {
+        let mut at = 0;
         while room > 0
-            && let Some(completed) = self.buffer.front_mut()
+            && let Some(completed) = self.buffer.get_mut(at)
         {
             let partition = completed.partition;
             let Some(state) = self.partitions.get_mut(&partition) else {
-                self.buffer.pop_front();
+                self.buffer.remove(at);
                 continue;
             };
-            // Whatever is being given up is given up as a whole.
-            if state.revoking {
-                return;
+            if state.paused || state.revoking {
+                at += 1;
+                continue;
             }
             // What came before the position was put in doubt is not returned.
             if state.state != State::Fetching {
                 state.buffered = false;
-                self.buffer.pop_front();
+                self.buffer.remove(at);
                 continue;
             }
             let mut returned: Option<(Offset, u32)> = None;
@@ -310,7 +366,7 @@ impl Fetcher {
             }
             if completed.runs.is_empty() {
                 state.buffered = false;
-                self.buffer.pop_front();
+                self.buffer.remove(at);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::membership::{MemberState, Sent};
 use super::{Closing, Consumer, Purpose};
+use crate::kafka::config::GroupProtocol;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, LeaveReason};
@@ -28,6 +29,10 @@ impl Heartbeat {
 impl Consumer {
     /// [`Timer::GroupHeartbeat`] came: the background thread's turn (`HeartbeatThread`).
     pub(super) fn heartbeat(&mut self, now: Instant, out: &mut Effects) {
+        if self.membership.protocol == GroupProtocol::Consumer {
+            // It looks after its heartbeats after every input.
+            return;
+        }
         let joined = matches!(self.membership.state(), MemberState::CompletingRebalance | MemberState::Stable);
         let Some(group) = self.group.clone().filter(|_| joined && self.closing != Closing::Leaving) else { return };
         if now.since(self.membership.heartbeat.heard) >= self.config.session_timeout {
@@ -61,7 +66,10 @@ impl Consumer {
                 self.membership.request_rejoin();
             }
             ErrorCode::RebalanceInProgress => {}
-            ErrorCode::FencedInstanceId if current => self.fatal = Some(error),
+            ErrorCode::FencedInstanceId if current => {
+                self.membership.reset(error);
+                self.fatal = Some(error);
+            }
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if current => {
                 return self.membership.reset(error);
             }
@@ -89,7 +97,14 @@ impl Consumer {
     /// (`handlePollTimeoutExpiry`).
     pub(super) fn poll_timed_out(&mut self, now: Instant, out: &mut Effects) {
         self.poll_deadline_armed = false;
-        if self.application.is_busy() && self.membership.state() != MemberState::Unjoined {
+        let stands_still = self.application.is_busy() || self.commits.blocks();
+        if self.membership.protocol == GroupProtocol::Consumer {
+            if stands_still {
+                self.modern_poll_timed_out(now, out);
+            }
+            return;
+        }
+        if stands_still && self.membership.state() != MemberState::Unjoined {
             self.send_leave(now, LeaveReason::PollTimeout, out);
             self.membership.reset(ErrorCode::UnknownMemberId);
         }
@@ -97,9 +112,18 @@ impl Consumer {
 
     /// The end of close(): gives everything up, says goodbye, and waits for the answer.
     pub(super) fn leave(&mut self, now: Instant, reason: LeaveReason, out: &mut Effects) {
+        if self.is_rebalancing() {
+            // What it has may be somebody else's already (`onLeavePrepare`).
+            self.membership.generation = None;
+            self.membership.lost = ErrorCode::RebalanceInProgress;
+        }
         self.give_up_partitions(out);
         self.closing = Closing::Leaving;
-        if !self.send_leave(now, reason, out) {
+        let sent = match self.membership.protocol {
+            GroupProtocol::Classic => self.send_leave(now, reason, out),
+            GroupProtocol::Consumer => self.modern_leave(now, reason, out),
+        };
+        if !sent {
             self.left(out);
         }
     }

@@ -6,6 +6,7 @@ use super::*;
 use crate::kafka::config::{BrokerConfig, Compression};
 use crate::kafka::coordinator::{Append, GroupCoordinator};
 use crate::kafka::effects::Effect;
+use crate::kafka::fact::ResetReason;
 use crate::kafka::ids::{LeaderEpoch, Origin, TopicId};
 use crate::kafka::message::{
     EpochEnd, EpochQuestion, FetchRequest, FetchResponse, FetchedPartition, FindCoordinatorResponse,
@@ -97,11 +98,13 @@ impl Bench {
             name: format!("consumer-c{id}").into(),
             client_id: format!("c{id}").into(),
             group: Some("g".into()),
-            topics: vec!["t".into()],
-            work,
+            share: false,
+            reads: Reads::Topics(vec!["t".into()]),
+            task: Task { work, ..Task::default() },
             config,
             bootstrap: vec![BROKER],
             rng: Rng::new(7, u64::from(id)),
+            dead_letters: None,
         });
         self.consumers.insert(node, consumer);
         self.input(node, Input::Start);
@@ -493,7 +496,7 @@ fn close_finishes_the_work_commits_it_and_leaves_the_group() {
     bench.run(Duration::secs(1));
     assert_eq!((bench.exited.clone(), bench.processed().len(), bench.committed(0)), (vec![a], 5, Some(5)));
     assert!(bench.has(a, |fact| matches!(fact, Fact::LeavingGroup { reason: LeaveReason::Closed, .. })));
-    assert_eq!(bench.coordinator.group("g").unwrap().members().count(), 0);
+    assert_eq!(bench.coordinator.group("g").unwrap().as_classic().unwrap().members().count(), 0);
 }
 
 #[test]
@@ -504,7 +507,7 @@ fn close_of_a_static_member_keeps_its_place() {
     bench.input(a, Input::Shutdown);
     bench.run(Duration::millis(100));
     assert_eq!(bench.exited, [a]);
-    assert_eq!(bench.coordinator.group("g").unwrap().members().count(), 1);
+    assert_eq!(bench.coordinator.group("g").unwrap().as_classic().unwrap().members().count(), 1);
 }
 
 #[test]
@@ -645,11 +648,13 @@ fn a_consumer_without_a_group_reads_all_partitions_and_commits_nothing() {
         name: "consumer-c1".into(),
         client_id: "c1".into(),
         group: None,
-        topics: vec!["t".into()],
-        work: Duration::ZERO,
+        share: false,
+        reads: Reads::Topics(vec!["t".into()]),
+        task: Task::default(),
         config,
         bootstrap: vec![BROKER],
         rng: Rng::new(7, 1),
+        dead_letters: None,
     });
     bench.consumers.insert(node, consumer);
     bench.input(node, Input::Start);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::kafka::fact::GroupPhase;
-use crate::kafka::group::ClassicGroup;
+use super::group::Group;
+use crate::kafka::group::OffsetExpiry;
 use crate::kafka::group_log::{GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId, TopicPartition};
 use crate::time::{Duration, Instant};
@@ -35,7 +35,12 @@ impl Offsets {
         self.groups.get(group)?.get(&partition)
     }
 
-    /// Takes in a record of a commit; returns which partition's offset it set.
+    /// Topic and partition of everything a group has committed.
+    pub(super) fn names_of(&self, group: &str) -> impl Iterator<Item = (Name, u32)> {
+        self.of(group).map(|(partition, committed)| (committed.topic.clone(), partition.partition))
+    }
+
+    /// Takes in a record of a commit; returns which partition's offset it set, or took away.
     pub(super) fn apply(
         &mut self,
         group: &Name,
@@ -44,8 +49,7 @@ impl Offsets {
         value: Option<&OffsetCommitValue>,
     ) -> Option<TopicPartition> {
         let Some(value) = value else {
-            self.remove(group, topic, partition);
-            return None;
+            return self.remove(group, topic, partition);
         };
         let partition = TopicPartition::new(value.topic_id?, partition);
         let committed = CommittedOffset {
@@ -59,12 +63,16 @@ impl Offsets {
     }
 
     /// A tombstone names the topic, not its id.
-    fn remove(&mut self, group: &Name, topic: &Name, partition: u32) {
-        let Some(offsets) = self.groups.get_mut(group) else { return };
-        offsets.retain(|at, committed| at.partition != partition || committed.topic != *topic);
+    fn remove(&mut self, group: &Name, topic: &Name, partition: u32) -> Option<TopicPartition> {
+        let offsets = self.groups.get_mut(group)?;
+        let is_it =
+            |at: &TopicPartition, committed: &CommittedOffset| at.partition == partition && committed.topic == *topic;
+        let found = offsets.iter().find(|(at, committed)| is_it(at, committed)).map(|(at, _)| *at);
+        offsets.retain(|at, committed| !is_it(at, committed));
         if offsets.is_empty() {
             self.groups.remove(group);
         }
+        found
     }
 
     /// Tombstones for everything committed for topics that are no more.
@@ -79,24 +87,15 @@ impl Offsets {
     }
 
     /// Tombstones for what a group has committed and not used for as long as `retention`, and whether that is all it has
-    /// (`cleanupExpiredOffsets`).
-    ///
-    /// | group | counted from |
-    /// | --- | --- |
-    /// | Empty | when it became empty |
-    /// | Stable | the commit, for topics that no member wants any more |
-    /// | never joined by anybody | the commit |
-    /// | in a rebalance | never |
-    pub(super) fn expired(&self, group: &ClassicGroup, now: Instant, retention: Duration) -> (Vec<GroupRecord>, bool) {
+    /// (`cleanupExpiredOffsets`). Nothing expires of a topic that a member wants.
+    pub(super) fn expired(&self, group: &Group, now: Instant, retention: Duration) -> (Vec<GroupRecord>, bool) {
         let Some(offsets) = self.groups.get(group.id()) else { return (Vec::new(), true) };
-        let by_commit = match group.phase() {
-            _ if group.is_simple() => true,
-            GroupPhase::Stable => true,
-            GroupPhase::Empty => false,
-            _ => return (Vec::new(), false),
-        };
+        let Some(expiry) = group.offset_expiry() else { return (Vec::new(), false) };
         let is_expired = |committed: &CommittedOffset| {
-            let since = group.since().filter(|_| !by_commit).unwrap_or(committed.commit_timestamp);
+            let since = match expiry {
+                OffsetExpiry::SinceEmpty(Some(since)) => since,
+                OffsetExpiry::SinceEmpty(None) | OffsetExpiry::SinceCommit => committed.commit_timestamp,
+            };
             now.timestamp_ms() - since >= retention.as_millis() as i64 && !group.is_subscribed_to(&committed.topic)
         };
         let expired: Vec<GroupRecord> = offsets

@@ -3,20 +3,25 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Append;
+use super::group::Group;
 use super::offsets::Offsets;
+use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::fact::{Fact, GroupPhase};
+use crate::kafka::fact::Fact;
 use crate::kafka::group::{ClassicGroup, ReplyTo, Then, Turn, Write, join_error, sync_error};
 use crate::kafka::group_log::{self, GroupRecord, OffsetCommitValue};
 use crate::kafka::ids::{LeaderEpoch, Name, Offset, TopicId};
+use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatResponse;
 use crate::kafka::message::{
-    HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, Request, Response,
+    DeleteGroupsResponse, HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
 };
+use crate::kafka::metadata::MetadataImage;
 use crate::kafka::mistakes::Mistake;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -27,7 +32,10 @@ pub(super) struct Host {
     pub(super) rng: Rng,
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
+    pub(super) image: MetadataImage,
     pub(super) next_write: u64,
+    /// What share coordinators are to be told.
+    pub(super) share_asks: Vec<ShareAsk>,
 }
 
 /// What a shard needs to act.
@@ -39,7 +47,7 @@ pub(super) struct ShardTurn<'a> {
 }
 
 impl ShardTurn<'_> {
-    fn group(&mut self) -> Turn<'_> {
+    pub(super) fn group(&mut self) -> Turn<'_> {
         Turn { now: self.now, config: &self.host.config, rng: &mut self.host.rng, out: self.out, writes: self.writes }
     }
 }
@@ -49,7 +57,9 @@ impl ShardTurn<'_> {
 pub(super) struct Shard {
     epoch: LeaderEpoch,
     loading: bool,
-    groups: BTreeMap<Name, ClassicGroup>,
+    pub(super) groups: BTreeMap<Name, Group>,
+    /// Heartbeats of share groups that wait for the share coordinator.
+    pub(super) held: Vec<Held>,
     /// As of the high watermark.
     offsets: Offsets,
     /// In the order of the log.
@@ -75,6 +85,7 @@ impl Shard {
             epoch,
             loading: true,
             groups: BTreeMap::new(),
+            held: Vec::new(),
             offsets: Offsets::default(),
             writes: VecDeque::new(),
             high_watermark: 0,
@@ -95,11 +106,12 @@ impl Shard {
         for (offset, record) in batches.iter().flat_map(group_log::records) {
             match record {
                 GroupRecord::Group { group, value: Some(value) } => {
-                    shard.groups.insert(group.clone(), ClassicGroup::load(group, value));
+                    shard.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(group, value)));
                 }
-                GroupRecord::Group { group, value: None } => {
-                    shard.groups.remove(&group);
+                record @ (GroupRecord::Group { .. } | GroupRecord::Consumer { .. }) => {
+                    shard.replay_group(&record, &mut Effects::default());
                 }
+                GroupRecord::Share(record) => shard.load_share(record),
                 record if offset < high_watermark => {
                     shard.apply(&record);
                 }
@@ -116,6 +128,7 @@ impl Shard {
         for group in shard.groups.values_mut() {
             group.loaded(&mut turn.group());
         }
+        shard.consumer_groups_loaded(&mut turn);
         shard
     }
 
@@ -128,12 +141,30 @@ impl Shard {
         self.loading
     }
 
-    pub(super) fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
     }
 
-    pub(super) fn group(&self, name: &str) -> Option<&ClassicGroup> {
+    pub(super) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
+        self.groups.get_mut(name)
+    }
+
+    pub(super) fn remove_group(&mut self, name: &str) -> Option<Group> {
+        self.groups.remove(name)
+    }
+
+    /// What is written and not committed yet.
+    pub(super) fn unsafe_records(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.writes.iter().flat_map(|pending| &pending.write.records)
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<&Group> {
         self.groups.get(name)
+    }
+
+    /// The group, if there is one of the classic protocol.
+    fn classic(&mut self, name: &Name) -> Option<&mut ClassicGroup> {
+        self.groups.get_mut(name)?.as_classic_mut()
     }
 
     pub(super) fn offsets(&self) -> &Offsets {
@@ -154,24 +185,31 @@ impl Shard {
     pub(super) fn on_request(&mut self, request: &Request, reply: ReplyTo, turn: &mut ShardTurn) {
         match request {
             Request::JoinGroup(request) => self.join(request, reply, turn),
-            Request::SyncGroup(request) => match self.groups.get_mut(&request.group) {
+            Request::SyncGroup(request) => match self.classic(&request.group) {
                 Some(group) => group.sync(request, reply, &mut turn.group()),
                 None => reply.respond(Response::SyncGroup(sync_error(ErrorCode::UnknownMemberId)), turn.out),
             },
             Request::Heartbeat(request) => {
-                let group = self.groups.get_mut(&request.group);
+                let group = self.classic(&request.group);
                 let error = group.map(|group| group.heartbeat(request, &mut turn.group()));
                 let error = error.unwrap_or(ErrorCode::UnknownMemberId);
                 turn.reply(reply, Response::Heartbeat(HeartbeatResponse { error }));
             }
             Request::LeaveGroup(request) => {
-                let response = match self.groups.get_mut(&request.group) {
+                let response = match self.classic(&request.group) {
                     Some(group) => group.leave(request, &mut turn.group()),
-                    None => LeaveGroupResponse { error: ErrorCode::UnknownMemberId, members: Vec::new() },
+                    None => {
+                        let unknown = |(id, _): &(Name, Option<Name>)| (id.clone(), ErrorCode::UnknownMemberId);
+                        let members = request.members.iter().map(unknown).collect();
+                        LeaveGroupResponse { error: ErrorCode::None, members }
+                    }
                 };
                 turn.reply(reply, Response::LeaveGroup(response));
             }
+            Request::ShareGroupHeartbeat(request) => self.share_heartbeat(request, reply, turn),
             Request::OffsetCommit(request) => self.commit(request, reply, turn),
+            Request::OffsetDelete(request) => self.delete_offsets(request, reply, turn),
+            Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(request, reply, turn),
             Request::OffsetFetch(request) => {
                 reply.respond(Response::OffsetFetch(self.fetch_offsets(request)), turn.out);
             }
@@ -186,7 +224,11 @@ impl Shard {
             return reply.respond(Response::JoinGroup(response), turn.out);
         }
         let name = request.group.clone();
-        let group = self.groups.entry(name.clone()).or_insert_with(|| ClassicGroup::new(name.clone()));
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(name.clone())));
+        let Some(group) = group.as_classic_mut() else {
+            let response = join_error(ErrorCode::InconsistentGroupProtocol, &request.member_id);
+            return reply.respond(Response::JoinGroup(response), turn.out);
+        };
         group.join(request, reply, &mut turn.group());
         if is_new && turn.writes.is_empty() {
             turn.writes.push(Write { records: vec![group.empty_record()], then: Then::NewGroup(name) });
@@ -199,17 +241,20 @@ impl Shard {
         // Without a generation it comes from a tool or from a consumer that was given its partitions by hand: such a
         // group exists by its offsets alone.
         if request.generation.is_none() && !self.groups.contains_key(name) {
-            self.groups.insert(name.clone(), ClassicGroup::new(name.clone()));
+            self.groups.insert(name.clone(), Group::Classic(ClassicGroup::new(name.clone())));
         }
         let refused = match self.groups.get_mut(name) {
             None => Some(ErrorCode::GroupIdNotFound),
             Some(group) => group.validate_commit(request, &mut turn.group()).err(),
         };
+        let right = self.groups.get(name).and_then(Group::as_consumer);
+        let right = right.and_then(|group| group.check_commit(&request.member_id, request.generation).ok());
         let mut records = Vec::new();
         let mut partitions = Vec::new();
         for (partition, offset, leader_epoch) in &request.partitions {
             let topic = turn.host.topics.get(&partition.topic).filter(|(_, count)| partition.partition < *count);
             let error = refused.or_else(|| topic.is_none().then_some(ErrorCode::UnknownTopicOrPartition));
+            let error = error.or_else(|| right.as_ref().and_then(|right| right.refuses(*partition)));
             partitions.push((*partition, error.unwrap_or(ErrorCode::None)));
             if let (None, Some((topic, _))) = (error, topic) {
                 let value = OffsetCommitValue {
@@ -231,12 +276,20 @@ impl Shard {
 
     /// Handles OffsetFetch (`OffsetMetadataManager.fetchOffsets`): -1 where nothing is committed.
     fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-        let found = |partition| match self.offsets.get(&request.group, partition) {
+        if let Some(group) = self.groups.get(&request.group).and_then(Group::as_consumer)
+            && let Err(error) = group.check_fetch(request.member.as_ref())
+        {
+            return OffsetFetchResponse { error, partitions: Vec::new() };
+        }
+        let is_there = self.groups.get(&request.group).is_some_and(|group| !group.is_dead());
+        let known = |partition| self.offsets.get(&request.group, partition).filter(|_| is_there);
+        let found = |partition| match known(partition) {
             Some(committed) => (partition, committed.offset, committed.leader_epoch),
             None => (partition, -1, None),
         };
         let partitions = match &request.partitions {
             Some(partitions) => partitions.iter().map(|partition| found(*partition)).collect(),
+            None if !is_there => Vec::new(),
             None => self.offsets.of(&request.group).map(|(partition, _)| found(partition)).collect(),
         };
         OffsetFetchResponse { error: ErrorCode::None, partitions }
@@ -244,12 +297,8 @@ impl Shard {
 
     /// Handles a deadline of one of the groups.
     pub(super) fn on_timer(&mut self, timer: &Timer, group: &Name, turn: &mut ShardTurn) {
-        let Some(group) = self.groups.get_mut(group) else { return };
-        match timer {
-            Timer::GroupJoin { .. } => group.join_timed_out(&mut turn.group()),
-            Timer::GroupSync { .. } => group.sync_timed_out(&mut turn.group()),
-            Timer::GroupSession { member, .. } => group.session_timed_out(member, &mut turn.group()),
-            _ => {}
+        if let Some(group) = self.groups.get_mut(group) {
+            group.on_timer(timer, &mut turn.group());
         }
     }
 
@@ -261,14 +310,14 @@ impl Shard {
             return;
         }
         let retention = Duration::secs(turn.host.config.offsets_retention_minutes.saturating_mul(60));
-        for group in self.groups.values_mut().filter(|group| group.phase() != GroupPhase::Dead) {
+        let may_expire = |group: &&mut Group| !group.is_dead() && group.as_share().is_none();
+        for group in self.groups.values_mut().filter(may_expire) {
             let (mut records, all) = self.offsets.expired(group, turn.now, retention);
             let mut then = Then::Nothing;
-            if all && group.phase() == GroupPhase::Empty {
-                let name = group.id().clone();
-                records.push(GroupRecord::Group { group: name.clone(), value: None });
+            if all && group.is_empty() {
+                records.extend(group.tombstones());
                 group.bury(&mut turn.group());
-                then = Then::Delete(name);
+                then = Then::Delete(group.id().clone());
             }
             if !records.is_empty() {
                 turn.writes.push(Write { records, then });
@@ -317,7 +366,15 @@ impl Shard {
     ) {
         let Some(at) = self.writes.iter().position(|pending| pending.id == id) else { return };
         match result {
-            Ok(end) => self.writes[at].end = Some(end),
+            Ok(end) => {
+                let pending = &mut self.writes[at];
+                pending.end = Some(end);
+                if let Then::Consumer(write) = &mut pending.write.then {
+                    let facts = std::mem::take(&mut write.facts);
+                    let records = pending.write.records.clone();
+                    self.appended_changes(&records, facts, out);
+                }
+            }
             Err(error) => {
                 if let Some(pending) = self.writes.remove(at) {
                     self.finish(now, pending.write, Err(answer_for(error)), host, out);
@@ -389,21 +446,38 @@ impl Shard {
                 }
             }
             (Then::Assign { group, generation, assignments }, result) => {
-                if let Some(group) = self.groups.get_mut(&group) {
+                if let Some(group) = self.classic(&group) {
                     group.assigned(generation, &assignments, result, &mut turn.group());
                 }
             }
-            (Then::Replace { group, old, new }, result) => {
-                if let Some(group) = self.groups.get_mut(&group) {
-                    group.replaced(&old, &new, result, &mut turn.group());
+            (Then::Replace { group, replaced }, result) => {
+                if let Some(group) = self.classic(&group) {
+                    group.replaced(&replaced, result, &mut turn.group());
                 }
             }
-            (Then::Delete(name), Ok(())) => {
-                self.groups.remove(&name);
+            (Then::InitializeShare { group, epoch, partitions, reply, response }, Ok(())) => {
+                self.hold(group, epoch, partitions, (reply, response), turn.host);
             }
-            (Then::Delete(name), Err(_)) => {
-                if let Some(group) = self.groups.get_mut(&name) {
-                    group.exhume(&mut turn.group());
+            (Then::InitializeShare { reply, response, .. }, Err(error)) => {
+                reply.respond(failed(response, error), turn.out);
+            }
+            (Then::Delete(name), result) => self.deleted(&name, result.is_ok(), &mut turn),
+            (Then::DeleteGroups { groups, reply, response }, result) => {
+                groups.iter().for_each(|name| self.deleted(name, result.is_ok(), &mut turn));
+                let response = Response::DeleteGroups(response);
+                let response = match result {
+                    Ok(()) => response,
+                    Err(error) => failed(response, error),
+                };
+                reply.respond(response, turn.out);
+            }
+            (Then::Consumer(write), result) => {
+                if let Some((reply, response)) = write.reply {
+                    let response = match result {
+                        Ok(()) => response,
+                        Err(error) => failed(response, error),
+                    };
+                    reply.respond(response, turn.out);
                 }
             }
         }
@@ -413,9 +487,10 @@ impl Shard {
     fn apply(&mut self, record: &GroupRecord) -> Option<Fact> {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return None };
         let partition = self.offsets.apply(group, topic, *partition, value.as_ref())?;
-        self.groups.entry(group.clone()).or_insert_with(|| ClassicGroup::new(group.clone()));
-        let offset = value.as_ref()?.offset;
-        Some(Fact::OffsetCommitted { group: group.clone(), partition, offset })
+        let group = group.clone();
+        let Some(value) = value else { return Some(Fact::OffsetDeleted { group, partition }) };
+        self.groups.entry(group.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(group.clone())));
+        Some(Fact::OffsetCommitted { group, partition, offset: value.offset })
     }
 
     /// Everybody who waits learns that this broker is not the coordinator any more.
@@ -424,6 +499,9 @@ impl Shard {
             group.unload(ErrorCode::NotCoordinator, out);
         }
         self.groups.clear();
+        for (reply, response) in self.held.drain(..).map(Held::into_reply) {
+            reply.respond(failed(response, ErrorCode::NotCoordinator), out);
+        }
         for pending in std::mem::take(&mut self.writes) {
             self.finish(Instant::ZERO, pending.write, Err(ErrorCode::NotCoordinator), host, out);
         }
@@ -432,7 +510,7 @@ impl Shard {
 
 impl ShardTurn<'_> {
     /// Answers once everything written before is committed.
-    fn reply(&mut self, reply: ReplyTo, response: Response) {
+    pub(super) fn reply(&mut self, reply: ReplyTo, response: Response) {
         self.writes.push(Write { records: Vec::new(), then: Then::Reply(reply, response) });
     }
 }
@@ -461,10 +539,19 @@ fn answer_for(error: ErrorCode) -> ErrorCode {
 fn failed(response: Response, error: ErrorCode) -> Response {
     match response {
         Response::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse { error }),
+        Response::ConsumerGroupHeartbeat(_) => {
+            Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::refused(error))
+        }
         Response::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse { error, members: Vec::new() }),
+        Response::ShareGroupHeartbeat(_) => Response::ShareGroupHeartbeat(heartbeat_error(error)),
         Response::OffsetCommit(commit) => {
             let partitions = commit.partitions.into_iter().map(|(partition, _)| (partition, error)).collect();
             Response::OffsetCommit(OffsetCommitResponse { partitions })
+        }
+        Response::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() }),
+        Response::DeleteGroups(deleted) => {
+            let results = deleted.results.into_iter().map(|(group, _)| (group, error)).collect();
+            Response::DeleteGroups(DeleteGroupsResponse { results })
         }
         other => other,
     }

@@ -226,7 +226,7 @@ impl Bench {
     }
 
     fn fetch_offset(&mut self) -> Offset {
-        let request = OffsetFetchRequest { group: "g".into(), partitions: Some(vec![T0]) };
+        let request = OffsetFetchRequest { group: "g".into(), member: None, partitions: Some(vec![T0]) };
         let id = self.request(Request::OffsetFetch(request));
         match self.answers.remove(&id) {
             Some(Response::OffsetFetch(response)) => response.partitions[0].1,
@@ -235,7 +235,7 @@ impl Bench {
     }
 
     fn state(&self) -> (GroupPhase, i32, usize) {
-        let group = self.coordinator.group("g").expect("there is a group");
+        let group = self.coordinator.group("g").and_then(Group::as_classic).expect("there is a group");
         (group.phase(), group.generation().0, group.members().count())
     }
 
@@ -306,6 +306,8 @@ impl Join {
         let subscription = Rc::new(Subscription { topics: vec![self.topic.into()], ..Subscription::default() });
         Request::JoinGroup(JoinGroupRequest {
             group: "g".into(),
+            version: JoinGroupRequest::VERSION,
+            protocol_type: Subscription::PROTOCOL_TYPE.into(),
             session_timeout: Duration::millis(self.session_ms),
             rebalance_timeout: Duration::millis(self.rebalance_ms),
             member_id: self.member.clone(),
@@ -691,7 +693,9 @@ fn a_static_member_that_does_not_rejoin_stays_until_its_session_ends() {
     bench.advance_ms(9000);
     assert_eq!(bench.heartbeat(&member, 1), RebalanceInProgress);
     bench.advance_ms(10_000);
-    assert!(bench.coordinator.group("g").unwrap().members().all(|left| *left.id() != member));
+    assert!(
+        bench.coordinator.group("g").and_then(Group::as_classic).unwrap().members().all(|left| *left.id() != member)
+    );
     assert_eq!(bench.joined(new).members.len(), 1);
 }
 
@@ -702,9 +706,9 @@ fn a_group_survives_the_failover_of_its_coordinator() {
     let (mut bench, leader, follower) = Bench::two();
     let id = bench.commit(&leader, Some(1), 5);
     assert_eq!(bench.committed_error(id), OK);
-    let before = bench.coordinator.group("g").unwrap().describe();
+    let before = bench.coordinator.group("g").and_then(Group::as_classic).unwrap().describe();
     bench.failover();
-    let after = bench.coordinator.group("g").unwrap();
+    let after = bench.coordinator.group("g").and_then(Group::as_classic).unwrap();
     assert_eq!(format!("{before:?}"), format!("{:?}", after.describe()));
     assert_eq!((bench.state(), bench.fetch_offset()), ((Stable, 1, 2), 5));
     assert_eq!(bench.heartbeat(&leader, 1), OK);
@@ -717,9 +721,9 @@ fn loading_twice_gives_the_same_state_as_living_through_it() {
     let (mut bench, leader, _) = Bench::two();
     bench.leave(&leader);
     bench.failover();
-    let first = format!("{:?}", bench.coordinator.group("g").unwrap());
+    let first = format!("{:?}", bench.coordinator.group("g").and_then(Group::as_classic).unwrap());
     bench.failover();
-    assert_eq!(first, format!("{:?}", bench.coordinator.group("g").unwrap()));
+    assert_eq!(first, format!("{:?}", bench.coordinator.group("g").and_then(Group::as_classic).unwrap()));
     assert_eq!(bench.state(), (Stable, 1, 2), "a rebalance under way is not in the log");
 }
 
@@ -808,7 +812,7 @@ fn deleting_a_topic_deletes_its_offsets() {
     assert_eq!(bench.committed_error(id), OK);
     bench.on(|coordinator, now, out| coordinator.topics_changed(now, &image(&[]), out));
     assert_eq!(bench.fetch_offset(), -1);
-    assert_eq!(bench.coordinator.group("g").map(ClassicGroup::phase), Some(Empty));
+    assert_eq!(bench.coordinator.group("g").map(Group::state), Some("Empty"));
 }
 
 #[test]
@@ -820,9 +824,13 @@ fn tools_see_a_group_with_its_members_and_an_unknown_one_as_dead() {
     let group = &response.groups[0];
     assert_eq!((&*group.state, &*group.protocol, group.members.len()), ("Stable", "range", 2));
     assert_eq!(group.members.iter().find(|member| member.member_id == leader).unwrap().assignment.len(), 2);
-    let id = bench.request(Request::ListGroups(ListGroupsRequest {}));
+    let id = bench.request(Request::ListGroups(ListGroupsRequest::default()));
     let Some(Response::ListGroups(response)) = bench.answers.remove(&id) else { panic!("no answer") };
-    assert_eq!(response.groups, [("g".into(), "Classic".into(), "Stable".into())]);
+    let [listed] = &response.groups[..] else { panic!("{response:?}") };
+    assert_eq!(
+        (&*listed.group, &*listed.kind, &*listed.state, &*listed.protocol_type),
+        ("g", "Classic", "Stable", "consumer")
+    );
     let unknown = bench.coordinator.describe(
         &(0..)
             .map(|i| Name::from(format!("x{i}")))

@@ -2,7 +2,7 @@
 
 use super::{
     ClassicGroup, ErrorCode, Fact, GroupPhase, Instant, JoinGroupRequest, LeaveReason, Member, NEW_MEMBER_JOIN_TIMEOUT,
-    Name, PROTOCOL_TYPE, Rc, ReplyTo, Response, Then, Timer, Turn, join_error, sync_error,
+    Name, Rc, ReplyTo, Response, Then, Timer, Turn, join_error, sync_error,
 };
 use crate::kafka::ids::Generation;
 use crate::time::Duration;
@@ -45,7 +45,7 @@ impl ClassicGroup {
             self.static_members.insert(instance.clone(), id.clone());
         }
         if self.members.is_empty() {
-            self.protocol_type = Some(PROTOCOL_TYPE.into());
+            self.protocol_type = Some(request.protocol_type.clone());
         }
         self.leader.get_or_insert_with(|| id.clone());
         self.pending_joins.remove(&id);
@@ -179,6 +179,7 @@ impl ClassicGroup {
         }
         self.generation = Generation(self.generation.0 + 1);
         self.protocol = self.select_protocol();
+        self.subscribed_topics = self.compute_subscribed_topics();
         self.pending_syncs = self.members.keys().cloned().collect();
         self.transition(GroupPhase::CompletingRebalance, turn);
         self.answer_joins(turn);
@@ -189,6 +190,7 @@ impl ClassicGroup {
         self.generation = Generation(self.generation.0 + 1);
         self.protocol = None;
         self.leader = None;
+        self.subscribed_topics = self.compute_subscribed_topics();
         self.pending_syncs.clear();
         self.transition(GroupPhase::Empty, turn);
         let record = self.record(None);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{ClassicGroup, Member, ReplyTo, Then, Turn, join_error, sync_error};
+use super::{ClassicGroup, Member, Replaced, ReplyTo, Then, Turn, join_error, sync_error};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, GroupPhase, LeaveReason};
 use crate::kafka::ids::{Generation, Name};
@@ -13,6 +13,11 @@ use crate::kafka::message::{
 };
 use crate::kafka::mistakes::Mistake;
 use crate::rng::Rng;
+
+/// Since this version of JoinGroup a new member first gets its id (`JoinGroupRequest.requiresKnownMemberId`).
+const KNOWN_MEMBER_ID: i16 = 4;
+/// Since this version its answer can tell a leader to skip the assignment (`supportsSkippingAssignment`).
+const SKIP_ASSIGNMENT: i16 = 9;
 
 impl ClassicGroup {
     /// Handles JoinGroup (`classicGroupJoinToClassicGroup`).
@@ -27,7 +32,7 @@ impl ClassicGroup {
         if self.phase == GroupPhase::Dead {
             return refuse(ErrorCode::CoordinatorNotAvailable, &request.member_id, turn);
         }
-        if !self.supports(&request.protocols) {
+        if !self.supports(&request.protocol_type, &request.protocols) {
             return refuse(ErrorCode::InconsistentGroupProtocol, &request.member_id, turn);
         }
         if request.member_id.is_empty() {
@@ -54,6 +59,10 @@ impl ClassicGroup {
             }
             // A client that gives up on a slow JoinGroup and asks again would leave a member behind each time. So an id
             // comes first, and the second JoinGroup names it (KIP-394).
+            None if request.version < KNOWN_MEMBER_ID => {
+                let id = new_member_id(&request.client_id, turn.rng);
+                self.add_and_rebalance(id, request, reply, turn);
+            }
             None => {
                 let id = new_member_id(&request.client_id, turn.rng);
                 self.pending_joins.insert(id.clone());
@@ -97,14 +106,23 @@ impl ClassicGroup {
         reply: ReplyTo,
         turn: &mut Turn,
     ) {
+        let leader = self.leader.clone();
         self.replace_static_member(&old, &new, turn);
-        let request = JoinGroupRequest { member_id: new.clone(), ..request.clone() };
-        self.update_member(&request, reply);
-        self.set_session(&new, request.session_timeout, turn);
+        let Some(before) = self.members.get(&new) else { return };
+        let replaced = Replaced {
+            old,
+            new: new.clone(),
+            leader,
+            version: request.version,
+            session_timeout: before.session_timeout,
+            rebalance_timeout: before.rebalance_timeout,
+            protocols: before.protocols.clone(),
+        };
+        self.update_member(&JoinGroupRequest { member_id: new, ..request.clone() }, reply);
         match self.phase {
             GroupPhase::Stable if self.select_protocol() == self.protocol => {
                 let record = self.record(None);
-                turn.write(record, Then::Replace { group: self.id.clone(), old, new });
+                turn.write(record, Then::Replace { group: self.id.clone(), replaced: Box::new(replaced) });
             }
             // The old id may be in what the leader is working out.
             GroupPhase::Stable | GroupPhase::CompletingRebalance => self.prepare_rebalance(turn),
@@ -113,18 +131,26 @@ impl ClassicGroup {
         }
     }
 
-    /// The record that names a returned static member's new id is committed, or cannot be: then the old id stays.
-    pub fn replaced(&mut self, old: &Name, new: &Name, result: Result<(), ErrorCode>, turn: &mut Turn) {
+    /// The record that names a returned static member's new id is committed, or cannot be: then all is as before.
+    pub fn replaced(&mut self, replaced: &Replaced, result: Result<(), ErrorCode>, turn: &mut Turn) {
+        let new = &replaced.new;
         let Some(member) = self.members.get_mut(new) else { return };
         let Some(reply) = member.awaiting_join.take() else { return };
+        let former_leader = replaced.leader.clone().unwrap_or_else(|| "".into());
         let response = match result {
-            Ok(()) => {
+            Ok(()) if replaced.version >= SKIP_ASSIGNMENT => {
                 let leads = self.is_leader(new);
                 JoinGroupResponse { skip_assignment: leads, ..self.join_response(new, leads) }
             }
+            // Told the old leader's name, it takes itself for a follower.
+            Ok(()) => JoinGroupResponse { leader: former_leader, ..self.join_response(new, false) },
             Err(error) => {
-                self.replace_static_member(new, old, turn);
-                join_error(error, &"".into())
+                member.session_timeout = replaced.session_timeout;
+                member.rebalance_timeout = replaced.rebalance_timeout;
+                member.protocols.clone_from(&replaced.protocols);
+                self.replace_static_member(new, &replaced.old, turn);
+                let known = self.join_response(&"".into(), false);
+                JoinGroupResponse { error, leader: former_leader, ..known }
             }
         };
         reply.respond(Response::JoinGroup(response), turn.out);

@@ -50,6 +50,18 @@ fn a_segment_is_closed_before_the_batch_that_would_make_it_too_large() {
 }
 
 #[test]
+fn a_read_ends_where_its_segment_does() {
+    let size = batch(0, 1000).size();
+    let log = log_of(10, 3 * size);
+    let read = |from| {
+        let found = log.read(from, log.end(), u64::MAX, true);
+        found.iter().map(|batch| batch.base_offset).collect::<Vec<Offset>>()
+    };
+    assert_eq!([read(1), read(3), read(9), read(10)], [vec![1, 2], vec![3, 4, 5], vec![9], vec![]]);
+    assert_eq!([2, 3, 10].map(|offset| log.segment_base(offset)), [0, 3, 9]);
+}
+
+#[test]
 fn a_segment_is_closed_when_a_batch_is_too_much_younger_than_its_first() {
     let mut log = Log::default();
     log.set_limits(limits(u64::MAX, 5000));

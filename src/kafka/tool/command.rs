@@ -3,9 +3,9 @@
 //! Options and wording: `TopicCommand`, `ConsoleProducer`, `LineMessageReader`, `ConsoleConsumerOptions`,
 //! `ConsumerGroupCommandOptions`, `ConfigCommand`, `LeaderElectionCommand` and `ReassignPartitionsCommandOptions` of Apache
 //! Kafka 4.3.1. A tool that reads a file gets its text after `<<<`, as a shell would give it `/dev/stdin`. What we leave
-//! out: files, formatter and reader classes,
-//! serializers, and what the cluster here cannot serve yet (resetting and deleting offsets).
+//! out: files, formatter and reader classes, and serializers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::config::Acks;
@@ -14,7 +14,7 @@ use super::super::ids::{BrokerId, Offset};
 use super::super::message::{ElectionType, OffsetSpec};
 use super::options::flags::Usage;
 use super::options::{
-    configs, consume, dump_log, elect, get_offsets, groups, log_dirs, produce, quorum, reassign, topics,
+    configs, consume, dump_log, elect, get_offsets, groups, list_groups, log_dirs, produce, quorum, reassign, topics,
 };
 use crate::time::Duration;
 
@@ -35,6 +35,7 @@ pub enum Job {
     Produce(ConsoleProducer),
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
+    ListGroups(ListGroups),
     Quorum(DescribeQuorum),
     GetOffsets(GetOffsets),
     LogDirs(LogDirs),
@@ -145,9 +146,87 @@ pub struct Print {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsumerGroups {
     /// With states or types asked for, a table; an empty list asks for all of them.
-    List { states: Option<Vec<String>>, types: Option<Vec<String>> },
+    List {
+        states: Option<Vec<String>>,
+        types: Option<Vec<String>>,
+    },
     /// `None`: `--all-groups`.
-    Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
+    Describe {
+        groups: Option<Vec<String>>,
+        view: GroupView,
+        verbose: bool,
+    },
+    Reset(ResetOffsets),
+    /// `None`: `--all-groups`.
+    Delete {
+        groups: Option<Vec<String>>,
+    },
+    DeleteOffsets {
+        group: String,
+        topics: Vec<TopicArgument>,
+    },
+}
+
+/// A topic, with the partitions that are meant; `None` is all of them.
+pub type TopicArgument = (String, Option<Vec<u32>>);
+
+/// `kafka-consumer-groups --reset-offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResetOffsets {
+    /// `None`: `--all-groups`.
+    pub groups: Option<Vec<String>>,
+    pub to: ResetTo,
+    pub scope: Scope,
+    /// Without it, the tool only says what it would do.
+    pub execute: bool,
+    /// Prints what `--from-file` reads.
+    pub export: bool,
+}
+
+/// Where offsets are reset to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResetTo {
+    Earliest,
+    Latest,
+    /// Where they are; at the end where there are none.
+    Current,
+    Offset(Offset),
+    Shift(Offset),
+    /// The first record that is not older, in milliseconds since 1970.
+    Time(i64),
+    /// As many milliseconds before the tool runs.
+    Ago(i64),
+    /// By group, topic and partition.
+    Plan(BTreeMap<String, BTreeMap<(String, u32), Offset>>),
+}
+
+/// Which partitions are reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All that the group has committed.
+    AllTopics,
+    /// Empty beside a plan, which names its own.
+    Topics(Vec<TopicArgument>),
+}
+
+/// `kafka-groups --list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListGroups {
+    /// `Classic`, `Consumer` or `Share`.
+    pub kind: Option<String>,
+    pub protocol: Option<String>,
+    pub scope: GroupScope,
+}
+
+/// Which groups `kafka-groups` lists where neither type nor protocol is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupScope {
+    #[default]
+    All,
+    /// Of consumers, and those that only keep offsets.
+    Consumer,
+    Share,
+    Streams,
 }
 
 /// `kafka-metadata-quorum describe`.
@@ -304,6 +383,7 @@ pub const TOOLS: &[&str] = &[
     "kafka-console-producer",
     "kafka-console-consumer",
     "kafka-consumer-groups",
+    "kafka-groups",
     "kafka-metadata-quorum",
     "kafka-get-offsets",
     "kafka-log-dirs",
@@ -314,7 +394,8 @@ pub const TOOLS: &[&str] = &[
 ];
 
 /// Those that read a standard input.
-const READERS: [&str; 3] = ["kafka-console-producer", "kafka-leader-election", "kafka-reassign-partitions"];
+const READERS: [&str; 4] =
+    ["kafka-console-producer", "kafka-consumer-groups", "kafka-leader-election", "kafka-reassign-partitions"];
 
 /// What `--version` prints.
 const VERSION: &str = "4.3.1\n";
@@ -361,7 +442,8 @@ impl ToolCommand {
             "kafka-get-offsets" => get_offsets::parse(&given).map(Job::GetOffsets),
             "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
             "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
-            _ => groups::parse(&given).map(Job::Groups),
+            "kafka-groups" => list_groups::parse(&given).map(Job::ListGroups),
+            _ => groups::parse(&given, input).map(Job::Groups),
         }
     }
 
@@ -395,6 +477,11 @@ impl ToolCommand {
         Self { words, job: Job::Topics(Topics::Create(create)) }
     }
 
+    /// What was given after the tool's name.
+    pub fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
     /// The tool's name.
     pub fn tool(&self) -> &str {
         self.words.first().map_or("", String::as_str)
@@ -410,6 +497,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-producer" => Some(produce::USAGE),
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
+        "kafka-groups" => Some(list_groups::USAGE),
         "kafka-metadata-quorum" => Some(quorum::USAGE),
         "kafka-get-offsets" => Some(get_offsets::USAGE),
         "kafka-log-dirs" => Some(log_dirs::USAGE),

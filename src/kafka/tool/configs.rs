@@ -18,6 +18,8 @@ use super::{Next, Paper, Verdict, Whom};
 #[derive(Clone, Debug)]
 pub struct Talk {
     job: Configs,
+    /// As they were given: an error repeats them.
+    arguments: String,
     stage: Stage,
 }
 
@@ -32,9 +34,9 @@ enum Stage {
 }
 
 impl Talk {
-    pub fn new(job: Configs) -> Self {
+    pub fn new(job: Configs, arguments: &[String]) -> Self {
         let stage = if matches!(job, Configs::Alter(_)) { Stage::Alter } else { Stage::Look };
-        Self { job, stage }
+        Self { job, arguments: arguments.join(" "), stage }
     }
 
     pub fn next(&mut self) -> Next {
@@ -79,7 +81,7 @@ impl Talk {
                     ErrorCode::None => self.print_described(&entity, &described.configs, paper),
                     error => {
                         self.stage = Stage::Done;
-                        fail("--describe", error, described.message.as_deref().unwrap_or_default(), paper);
+                        self.fail(error, described.message.as_deref().unwrap_or_default(), paper);
                     }
                 }
                 Verdict::GoOn
@@ -123,7 +125,7 @@ impl Talk {
         let Configs::Alter(alter) = &self.job else { return };
         if let Some(failed) = results.iter().find(|result| !result.error.is_none()) {
             let message = failed.message.as_deref().unwrap_or_else(|| failed.error.name());
-            return fail("--alter", failed.error, message, paper);
+            return self.fail(failed.error, message, paper);
         }
         paper.line(&match &alter.entity {
             Entity::Topic(topic) => format!("Completed updating config for topic {topic}."),
@@ -157,19 +159,19 @@ impl Talk {
     }
 
     pub fn give_up(&mut self, paper: &mut Paper) {
-        let (action, call) = match self.stage {
-            Stage::Alter => ("--alter", "incrementalAlterConfigs"),
-            Stage::Look => ("--describe", "listTopics"),
-            Stage::Describe(_) | Stage::Done => ("--describe", "describeConfigs"),
+        let call = match self.stage {
+            Stage::Alter => "incrementalAlterConfigs",
+            Stage::Look => "listTopics",
+            Stage::Describe(_) | Stage::Done => "describeConfigs",
         };
         let reason = format!("Timed out waiting for a node assignment. Call: {call}");
-        fail(action, ErrorCode::RequestTimedOut, &reason, paper);
+        self.fail(ErrorCode::RequestTimedOut, &reason, paper);
     }
-}
 
-fn fail(action: &str, error: ErrorCode, message: &str, paper: &mut Paper) {
-    paper.line(&format!("Error while executing config command with args '{action}'"));
-    paper.fail(&format!("java.util.concurrent.ExecutionException: {}: {message}", exception(error)));
+    fn fail(&self, error: ErrorCode, message: &str, paper: &mut Paper) {
+        paper.line(&format!("Error while executing config command with args '{}'", self.arguments));
+        paper.fail(&format!("java.util.concurrent.ExecutionException: {}: {message}", exception(error)));
+    }
 }
 
 fn alter_request(alter: &AlterConfigs) -> IncrementalAlterConfigsRequest {

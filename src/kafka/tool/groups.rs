@@ -3,307 +3,204 @@
 //! A group is asked for at its coordinator; where its partitions end, at their leaders. Nothing is printed before
 //! everything is known.
 
+mod delete;
+mod describe;
+mod reset;
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::super::config::Isolation;
 use super::super::error::ErrorCode;
-use super::super::ids::{BrokerId, LeaderEpoch, Name, Offset, TopicId, TopicPartition};
+use super::super::ids::{BrokerId, Name, Offset, TopicId, TopicPartition};
+use super::super::message::consumer_group::ConsumerGroupDescribeRequest;
 use super::super::message::{
-    DescribeGroupsRequest, DescribedGroup, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest,
-    MetadataRequest, MetadataResponse, OffsetFetchRequest, OffsetSpec, Request, Response,
+    FindCoordinatorRequest, ListGroupsRequest, ListedGroup, MetadataRequest, MetadataResponse, Request, Response,
+    Subscription,
 };
-use super::command::{ConsumerGroups, GroupView};
+use super::command::ConsumerGroups;
 use super::print::exception;
 use super::{Next, Paper, Verdict, Whom};
+use crate::time::Instant;
 
 /// Where the tool is.
 #[derive(Clone, Debug)]
-pub struct Talk {
-    job: ConsumerGroups,
-    stage: Stage,
-    brokers: Vec<BrokerId>,
-    /// How many brokers have listed their groups.
-    listed: u32,
-    listings: Vec<(Name, Name, Name)>,
-    /// Groups still to describe, the next one last.
-    left: Vec<Name>,
-    coordinator: Option<BrokerId>,
-    described: BTreeMap<Name, Description>,
-    topics: Topics,
-    /// Leaders still to ask where partitions end.
-    leaders: Vec<BrokerId>,
+pub enum Talk {
+    Describe(describe::Talk),
+    Reset(Box<reset::Talk>),
+    Delete(delete::GroupsTalk),
+    DeleteOffsets(delete::OffsetsTalk),
 }
 
-/// Everything about one group.
-#[derive(Clone, Debug)]
-struct Description {
-    group: DescribedGroup,
-    coordinator: BrokerId,
-    committed: BTreeMap<TopicPartition, (Offset, Option<LeaderEpoch>)>,
+impl Talk {
+    pub fn new(job: ConsumerGroups) -> Self {
+        match job {
+            ConsumerGroups::List { .. } | ConsumerGroups::Describe { .. } => Self::Describe(describe::Talk::new(job)),
+            ConsumerGroups::Reset(job) => Self::Reset(Box::new(reset::Talk::new(job))),
+            ConsumerGroups::Delete { groups } => Self::Delete(delete::GroupsTalk::new(groups)),
+            ConsumerGroups::DeleteOffsets { group, topics } => {
+                Self::DeleteOffsets(delete::OffsetsTalk::new(group, topics))
+            }
+        }
+    }
+
+    pub fn next(&mut self, now: Instant, paper: &mut Paper) -> Next {
+        match self {
+            Self::Describe(talk) => talk.next(paper),
+            Self::Reset(talk) => talk.next(now, paper),
+            Self::Delete(talk) => talk.next(paper),
+            Self::DeleteOffsets(talk) => talk.next(paper),
+        }
+    }
+
+    pub fn answer(&mut self, from: BrokerId, response: Response, paper: &mut Paper) -> Verdict {
+        match self {
+            Self::Describe(talk) => talk.answer(from, response, paper),
+            Self::Reset(talk) => talk.answer(from, response, paper),
+            Self::Delete(talk) => talk.answer(response),
+            Self::DeleteOffsets(talk) => talk.answer(response, paper),
+        }
+    }
+
+    /// Leaders and coordinators may have changed.
+    pub fn no_answer(&mut self) {
+        match self {
+            Self::Describe(talk) => talk.no_answer(),
+            Self::Reset(talk) => talk.no_answer(),
+            Self::Delete(talk) => talk.no_answer(),
+            Self::DeleteOffsets(talk) => talk.no_answer(),
+        }
+    }
+
+    pub fn give_up(&mut self, paper: &mut Paper) {
+        let call = match self {
+            Self::Describe(talk) => talk.call(),
+            Self::Reset(talk) => talk.call(),
+            Self::Delete(_) => "deleteGroups",
+            Self::DeleteOffsets(_) => "offsetDelete",
+        };
+        let timeout = exception(ErrorCode::RequestTimedOut);
+        print_failure(&format!("{timeout}: Timed out waiting for a node assignment. Call: {call}"), paper);
+    }
 }
 
 /// What the tool knows of the topics.
 #[derive(Clone, Debug, Default)]
 struct Topics {
     names: BTreeMap<TopicId, Name>,
+    /// How many partitions.
+    counts: BTreeMap<TopicId, u32>,
     leaders: BTreeMap<TopicPartition, BrokerId>,
     ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Topics {
-    fn partition(&self, topic: &str, partition: u32) -> Option<TopicPartition> {
-        let (id, _) = self.names.iter().find(|(_, name)| &***name == topic)?;
-        Some(TopicPartition::new(*id, partition))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Metadata,
-    ListGroups,
-    FindCoordinator,
-    Describe,
-    OffsetFetch,
-    ListOffsets,
-    Print,
-    Done,
-}
-
-impl Talk {
-    pub fn new(job: ConsumerGroups) -> Self {
-        Self {
-            job,
-            stage: Stage::Metadata,
-            brokers: Vec::new(),
-            listed: 0,
-            listings: Vec::new(),
-            left: Vec::new(),
-            coordinator: None,
-            described: BTreeMap::new(),
-            topics: Topics::default(),
-            leaders: Vec::new(),
-        }
-    }
-
-    pub fn next(&mut self, paper: &mut Paper) -> Next {
-        match self.stage {
-            Stage::Metadata => {
-                let request = MetadataRequest { topics: None, allow_auto_topic_creation: false };
-                Next::Ask(Whom::Anyone, Request::Metadata(request))
-            }
-            Stage::ListGroups => match self.brokers.get(self.listed as usize) {
-                Some(broker) => Next::Ask(Whom::Broker(*broker), Request::ListGroups(ListGroupsRequest {})),
-                None => self.all_listed(paper),
-            },
-            Stage::FindCoordinator => match self.left.last() {
-                Some(group) => {
-                    let request = FindCoordinatorRequest { key: group.clone() };
-                    Next::Ask(Whom::Anyone, Request::FindCoordinator(request))
-                }
-                None => self.all_described(paper),
-            },
-            Stage::Describe => {
-                self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
-            }
-            Stage::OffsetFetch => {
-                self.ask_coordinator(|group| Request::OffsetFetch(OffsetFetchRequest { group, partitions: None }))
-            }
-            Stage::ListOffsets => match self.leaders.last().copied() {
-                Some(leader) => Next::Ask(Whom::Broker(leader), self.ends_request(leader)),
-                None => {
-                    self.stage = Stage::Print;
-                    self.next(paper)
-                }
-            },
-            Stage::Print => {
-                self.print(paper);
-                Next::Finish
-            }
-            Stage::Done => Next::Finish,
-        }
-    }
-
-    fn ask_coordinator(&self, request: impl FnOnce(Name) -> Request) -> Next {
-        match (self.coordinator, self.left.last()) {
-            (Some(coordinator), Some(group)) => Next::Ask(Whom::Broker(coordinator), request(group.clone())),
-            _ => Next::Finish,
-        }
-    }
-
-    /// Every broker has listed the groups it coordinates.
-    fn all_listed(&mut self, paper: &mut Paper) -> Next {
-        self.listings.sort();
-        self.listings.dedup();
-        if matches!(self.job, ConsumerGroups::List { .. }) {
-            self.stage = Stage::Print;
-        } else {
-            self.left = self.listings.iter().rev().map(|(name, _, _)| name.clone()).collect();
-            self.stage = Stage::FindCoordinator;
-        }
-        self.next(paper)
-    }
-
-    fn all_described(&mut self, paper: &mut Paper) -> Next {
-        let wants_offsets = matches!(self.job, ConsumerGroups::Describe { view: GroupView::Offsets, .. });
-        if wants_offsets {
-            let leaders: BTreeSet<BrokerId> =
-                self.partitions().iter().filter_map(|partition| self.topics.leaders.get(partition)).copied().collect();
-            self.leaders = leaders.into_iter().collect();
-        }
-        self.stage = Stage::ListOffsets;
-        self.next(paper)
-    }
-
-    /// Every partition that one of the groups has committed or reads.
-    fn partitions(&self) -> BTreeSet<TopicPartition> {
-        let assigned = |description: &Description| -> Vec<TopicPartition> {
-            let members = description.group.members.iter().flat_map(|member| member.assignment.iter());
-            members.filter_map(|(topic, partition)| self.topics.partition(topic, *partition)).collect()
-        };
-        let of = |description: &Description| {
-            description.committed.keys().copied().chain(assigned(description)).collect::<Vec<_>>()
-        };
-        self.described.values().flat_map(of).collect()
-    }
-
-    fn ends_request(&self, leader: BrokerId) -> Request {
-        let led = |partition: &TopicPartition| self.topics.leaders.get(partition) == Some(&leader);
-        let partitions = self.partitions().into_iter().filter(led);
-        Request::ListOffsets(ListOffsetsRequest {
-            replica: None,
-            isolation: Isolation::ReadUncommitted,
-            partitions: partitions.map(|partition| (partition, None, OffsetSpec::Latest)).collect(),
-        })
-    }
-
-    pub fn answer(&mut self, from: BrokerId, response: Response, paper: &mut Paper) -> Verdict {
-        match response {
-            Response::Metadata(metadata) => self.learn(&metadata),
-            Response::ListGroups(list) if list.error.is_none() => {
-                self.listings.extend(list.groups);
-                self.listed += 1;
-            }
-            Response::FindCoordinator(found) => match found.coordinator.filter(|_| found.error.is_none()) {
-                Some(coordinator) => {
-                    self.coordinator = Some(coordinator);
-                    self.stage = Stage::Describe;
-                }
-                None => return Verdict::TryAgain,
-            },
-            Response::DescribeGroups(described) => {
-                return match described.groups.into_iter().next() {
-                    Some(group) => self.on_description(from, group, paper),
-                    None => Verdict::TryAgain,
-                };
-            }
-            Response::OffsetFetch(fetched) if fetched.error.is_none() => {
-                if let Some(description) = self.left.pop().and_then(|group| self.described.get_mut(&group)) {
-                    let known = fetched.partitions.into_iter().filter(|(_, offset, _)| *offset >= 0);
-                    description.committed =
-                        known.map(|(partition, offset, epoch)| (partition, (offset, epoch))).collect();
-                }
-                self.stage = Stage::FindCoordinator;
-            }
-            Response::ListOffsets(listed) => {
-                if listed.partitions.iter().any(|(_, error, ..)| error.is_stale_metadata()) {
-                    self.no_answer();
-                    return Verdict::TryAgain;
-                }
-                let good = listed.partitions.iter().filter(|(_, error, ..)| error.is_none());
-                self.topics.ends.extend(good.map(|(partition, _, offset, _)| (*partition, *offset)));
-                self.leaders.pop();
-            }
-            // The group has moved, or is being loaded.
-            _ => {
-                self.no_answer();
-                return Verdict::TryAgain;
-            }
-        }
-        Verdict::GoOn
-    }
-
-    fn learn(&mut self, metadata: &MetadataResponse) {
-        self.brokers = metadata.brokers.iter().map(|(id, _)| *id).collect();
-        self.topics = Topics::default();
+    fn of(metadata: &MetadataResponse) -> Self {
+        let mut topics = Self::default();
         for topic in metadata.topics.iter().filter(|topic| topic.error.is_none()) {
-            self.topics.names.insert(topic.id, topic.name.clone());
+            topics.names.insert(topic.id, topic.name.clone());
+            topics.counts.insert(topic.id, topic.partitions.len() as u32);
             let leaders = topic
                 .partitions
                 .iter()
                 .zip(0..)
                 .filter_map(|(partition, number)| Some((TopicPartition::new(topic.id, number), partition.leader?)));
-            self.topics.leaders.extend(leaders);
+            topics.leaders.extend(leaders);
         }
-        self.listed = 0;
-        self.listings.clear();
-        self.described.clear();
-        self.stage = match &self.job {
-            ConsumerGroups::Describe { groups: Some(groups), .. } => {
-                self.left = groups.iter().rev().map(|group| group.as_str().into()).collect();
-                Stage::FindCoordinator
-            }
-            _ => Stage::ListGroups,
-        };
+        topics
     }
 
-    fn on_description(&mut self, coordinator: BrokerId, group: DescribedGroup, paper: &mut Paper) -> Verdict {
-        if group.error == ErrorCode::GroupIdNotFound || (group.error.is_none() && &*group.state == "Dead") {
-            let reason = format!("{}: Group {} not found.", exception(ErrorCode::GroupIdNotFound), group.group);
-            print_failure(&reason, paper);
-            self.stage = Stage::Done;
-            return Verdict::GoOn;
-        }
-        if !group.error.is_none() {
-            self.stage = Stage::FindCoordinator;
-            return Verdict::TryAgain;
-        }
-        let name = group.group.clone();
-        self.described.insert(name, Description { group, coordinator, committed: BTreeMap::new() });
-        if matches!(self.job, ConsumerGroups::Describe { view: GroupView::Offsets, .. }) {
-            self.stage = Stage::OffsetFetch;
-        } else {
-            self.left.pop();
-            self.stage = Stage::FindCoordinator;
-        }
-        Verdict::GoOn
+    fn partition(&self, topic: &str, partition: u32) -> Option<TopicPartition> {
+        let (id, _) = self.names.iter().find(|(_, name)| &***name == topic)?;
+        Some(TopicPartition::new(*id, partition))
     }
 
-    /// Leaders and coordinators may have changed: begins again.
-    pub fn no_answer(&mut self) {
-        self.stage = Stage::Metadata;
+    /// How many partitions a topic has, if it is there.
+    fn count(&self, topic: &str) -> Option<u32> {
+        let (id, _) = self.names.iter().find(|(_, name)| &***name == topic)?;
+        self.counts.get(id).copied()
     }
 
-    pub fn give_up(&mut self, paper: &mut Paper) {
-        let call = match self.stage {
-            Stage::Metadata | Stage::ListGroups => "listGroups",
-            Stage::ListOffsets => "listOffsets",
-            _ => "describeGroups",
-        };
-        let timeout = exception(ErrorCode::RequestTimedOut);
-        print_failure(&format!("{timeout}: Timed out waiting for a node assignment. Call: {call}"), paper);
-    }
-
-    fn print(&self, paper: &mut Paper) {
-        match &self.job {
-            ConsumerGroups::List { states, types } => {
-                tables::list(&self.listings, states.as_deref(), types.as_deref(), paper);
-            }
-            ConsumerGroups::Describe { view, verbose, .. } => {
-                for description in self.described.values() {
-                    match view {
-                        GroupView::Offsets => tables::offsets(description, &self.topics, *verbose, paper),
-                        GroupView::Members => tables::members(description, *verbose, paper),
-                        GroupView::State => tables::state(description, *verbose, paper),
-                    }
-                }
-            }
-        }
+    fn name(&self, partition: TopicPartition) -> Option<&Name> {
+        self.names.get(&partition.topic)
     }
 }
 
+/// Which partitions an option `--topic` names: one for each topic, with its partitions or all of them.
+type TopicArguments = [(String, Option<Vec<u32>>)];
+
+/// The partitions that `--topic` names; an error is a topic that is not there.
+fn partitions_named(arguments: &TopicArguments, topics: &Topics) -> Result<Vec<(Name, u32)>, Name> {
+    let mut named = Vec::new();
+    for (topic, partitions) in arguments {
+        let name: Name = topic.as_str().into();
+        match partitions {
+            Some(partitions) => named.extend(partitions.iter().map(|partition| (name.clone(), *partition))),
+            None => {
+                let count = topics.count(topic).ok_or_else(|| name.clone())?;
+                named.extend((0..count).map(|partition| (name.clone(), partition)));
+            }
+        }
+    }
+    named.sort();
+    named.dedup();
+    Ok(named)
+}
+
+fn ask_metadata() -> Next {
+    Next::Ask(Whom::Anyone, Request::Metadata(MetadataRequest { topics: None, allow_auto_topic_creation: false }))
+}
+
+fn find_coordinator(group: &Name) -> Next {
+    Next::Ask(Whom::Anyone, Request::FindCoordinator(FindCoordinatorRequest { key: group.clone() }))
+}
+
+fn describe_as_consumer_group(group: Name) -> Request {
+    Request::ConsumerGroupDescribe(ConsumerGroupDescribeRequest { groups: vec![group] })
+}
+
+/// Consumer groups alone, as the admin client asks for them (`ListGroupsOptions.forConsumerGroups`).
+fn list_consumer_groups(broker: BrokerId, states: Vec<Name>, types: Vec<Name>) -> Next {
+    let types = if types.is_empty() { vec!["Classic".into(), "Consumer".into()] } else { types };
+    Next::Ask(Whom::Broker(broker), Request::ListGroups(ListGroupsRequest { states, types }))
+}
+
+/// Of those that brokers list, groups of consumers, and those that only keep offsets.
+fn is_of_consumers(listed: &ListedGroup) -> bool {
+    listed.protocol_type.is_empty() || &*listed.protocol_type == Subscription::PROTOCOL_TYPE
+}
+
 /// The tool's exit status is 0 all the same, as Kafka's.
+fn print_error(message: &str, paper: &mut Paper) {
+    paper.line(&format!("\nError: {message}"));
+}
+
 fn print_failure(reason: &str, paper: &mut Paper) {
-    paper.line(&format!("\nError: Executing consumer group command failed due to {reason}"));
+    print_error(&format!("Executing consumer group command failed due to {reason}"), paper);
+}
+
+/// What an error says of itself (`Errors.message`), as far as groups meet it.
+fn message(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::NonEmptyGroup => "The group is not empty.",
+        ErrorCode::GroupIdNotFound => "The group id does not exist.",
+        ErrorCode::InvalidGroupId => "The group id is invalid.",
+        ErrorCode::GroupSubscribedToTopic => {
+            "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it."
+        }
+        ErrorCode::UnknownTopicOrPartition => "This server does not host this topic-partition.",
+        other => other.name(),
+    }
+}
+
+/// An exception as Java prints it: its class, and what it says.
+fn thrown(error: ErrorCode) -> String {
+    format!("{}: {}", exception(error), message(error))
+}
+
+/// Whether the coordinator has moved or is not ready: then it is looked for again.
+fn coordinator_is_elsewhere(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress
+    )
 }

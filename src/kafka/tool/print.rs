@@ -32,6 +32,7 @@ pub fn exception(error: ErrorCode) -> String {
         ErrorCode::InvalidConfig => "InvalidConfiguration".into(),
         ErrorCode::InvalidTopicException => "InvalidTopic".into(),
         ErrorCode::RequestTimedOut => "Timeout".into(),
+        ErrorCode::NonEmptyGroup => "GroupNotEmpty".into(),
         ErrorCode::UnknownServerError => "UnknownServer".into(),
         ErrorCode::MessageTooLarge => "RecordTooLarge".into(),
         ErrorCode::NetworkException => "Network".into(),

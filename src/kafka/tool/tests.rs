@@ -4,6 +4,7 @@ use super::super::config::Compression;
 use super::super::effects::Effect;
 use super::super::error::ErrorCode;
 use super::super::ids::{LeaderEpoch, Name, TopicId, TopicPartition};
+use super::super::message::consumer_group::{ConsumerGroupDescribeResponse, DescribedConsumerGroup};
 use super::super::message::*;
 use super::super::record::BatchBuilder;
 use super::print::uuid;
@@ -216,6 +217,10 @@ fn member(id: &str, partitions: &[u32]) -> DescribedMember {
     }
 }
 
+fn listed(group: &str, state: &str) -> ListedGroup {
+    ListedGroup { group: group.into(), kind: "Classic".into(), state: state.into(), protocol_type: "consumer".into() }
+}
+
 fn group_cluster(
     state: &'static str,
     members: Vec<DescribedMember>,
@@ -223,13 +228,20 @@ fn group_cluster(
     move |broker, request| {
         Some(match request {
             Request::Metadata(_) => metadata(),
-            Request::ListGroups(_) => {
-                let groups = if broker.0 == 2 { vec![("g".into(), "Classic".into(), state.into())] } else { vec![] };
+            Request::ListGroups(request) => {
+                assert!(request.types.contains(&"Classic".into()));
+                let is_wanted = broker.0 == 2 && (request.states.is_empty() || request.states.contains(&state.into()));
+                let groups = if is_wanted { vec![listed("g", state)] } else { vec![] };
                 Response::ListGroups(ListGroupsResponse { error: ErrorCode::None, groups })
             }
             Request::FindCoordinator(_) => {
                 let coordinator = Some(BrokerId(2));
                 Response::FindCoordinator(FindCoordinatorResponse { error: ErrorCode::None, coordinator })
+            }
+            Request::ConsumerGroupDescribe(request) => {
+                let unknown = |group: &Name| DescribedConsumerGroup::unknown(group.clone(), ErrorCode::GroupIdNotFound);
+                let groups = request.groups.iter().map(unknown).collect();
+                Response::ConsumerGroupDescribe(ConsumerGroupDescribeResponse { groups })
             }
             Request::DescribeGroups(request) => {
                 assert_eq!(broker.0, 2, "only the coordinator knows");
@@ -239,6 +251,7 @@ fn group_cluster(
                         error: if known { ErrorCode::None } else { ErrorCode::GroupIdNotFound },
                         group: request.groups[0].clone(),
                         state: state.into(),
+                        protocol_type: "consumer".into(),
                         protocol: "range".into(),
                         members: members.clone(),
                     }],

@@ -3,7 +3,7 @@
 //! A wish is checked by the rules of [`controller::topics`](crate::kafka::controller::topics) and
 //! [`controller::configs`](crate::kafka::controller::configs), which have not changed since, and written into znodes.
 //! Nothing else happens then: a watch tells the controller that there is a topic without state, and it takes care of it.
-//! Whoever asked is answered when that is done.
+//! Whoever asked is answered when that is done, or when this broker hears of it like every other one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::kafka::fact::Fact;
 use crate::kafka::ids::{BrokerId, Name, Node, TopicId};
 use crate::kafka::message::ensemble::{ZkError, ZkOp, ZkReply, ZkResult, ZnodeData};
 use crate::kafka::message::{CreatePartitionsRequest, NewTopic, Response, TopicResult};
-use crate::kafka::metadata::{ConfigResource, MetadataRecord};
+use crate::kafka::metadata::{ConfigResource, MetadataImage, MetadataRecord};
 use crate::kafka::zookeeper::paths;
 
 /// Somebody who is answered when these topics are there, or gone.
@@ -33,9 +33,9 @@ pub(super) struct Waiting {
 /// Znodes to write for somebody's wish.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
-    from: Node,
-    correlation_id: u32,
-    response: Response,
+    pub(super) from: Node,
+    pub(super) correlation_id: u32,
+    pub(super) response: Response,
     writes: Vec<Write>,
 }
 
@@ -205,8 +205,7 @@ impl ZkController {
 
     pub(super) fn wish_written(&mut self, wish: Wish, results: &[ZkResult], desk: &mut Desk) {
         if results.iter().any(super::load::has_moved) {
-            // Whoever asked is told to look for the controller, as all others are from now on.
-            desk.out.respond(wish.from, wish.correlation_id, with_error(wish.response, ErrorCode::NotController));
+            self.steps.push_front(super::Step::WriteWish(wish));
             return self.moved(desk);
         }
         let mut topics = Vec::new();
@@ -225,7 +224,10 @@ impl ZkController {
 
     /// Answers everybody whose topics are as they wanted them.
     pub(super) fn answer_waiting(&mut self, out: &mut Effects) {
-        let image = self.image.clone();
+        self.answer_waiting_by(&self.image.clone(), out);
+    }
+
+    pub(super) fn answer_waiting_by(&mut self, image: &MetadataImage, out: &mut Effects) {
         let is_done = |(name, count): &(Name, u32)| match image.topic(name) {
             None => *count == 0,
             Some((_, topic)) => {
@@ -291,7 +293,7 @@ fn grown(request: &CreatePartitionsRequest) -> Vec<(Name, u32)> {
     request.topics.iter().filter(|(name, _)| seen.insert(name.clone())).cloned().collect()
 }
 
-fn with_error(response: Response, error: ErrorCode) -> Response {
+pub(super) fn with_error(response: Response, error: ErrorCode) -> Response {
     let refuse = |results: Vec<TopicResult>| -> Vec<TopicResult> {
         results.into_iter().map(|result| TopicResult { error, message: None, ..result }).collect()
     };

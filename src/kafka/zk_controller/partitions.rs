@@ -219,6 +219,7 @@ impl ZkController {
     /// The changes are written, or were refused.
     pub(super) fn written(&mut self, changes: Vec<Change>, then: Then, results: &[ZkResult], desk: &mut Desk) {
         if results.iter().any(has_moved) {
+            self.steps.push_front(Step::Write { changes, then });
             return self.moved(desk);
         }
         let live: Vec<BrokerId> = self.image.brokers.keys().copied().collect();
@@ -227,6 +228,8 @@ impl ZkController {
         let mut altered = Vec::new();
         for (change, result) in changes.into_iter().zip(results) {
             let partition = change.partition;
+            // That may be our own write, whose answer was lost with the connection: Kafka does not find out, and the leader
+            // keeps its ISR until it is told of another leader epoch (`tryProcessAlterPartition`, 3.9.1).
             let Ok(ZkReply::Multi(parts)) = result else {
                 let failed = matches!(result, Err(failure) if failure.error == ZkError::BadVersion);
                 if failed {

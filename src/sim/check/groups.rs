@@ -1,9 +1,10 @@
 //! Groups: one reader of a partition in a generation, and committed offsets that are there, stay, and only rise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Verdict, Witness};
+use crate::kafka::fact::GroupPhase;
 use crate::kafka::group_log::{self, GroupRecord};
 use crate::kafka::ids::{BrokerId, ClientId, Generation, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::kafka::log::Log;
@@ -17,6 +18,8 @@ pub(super) struct GroupChecks {
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
+    /// Groups without members: whoever commits for them comes from outside, and may go back.
+    empty: BTreeSet<Name>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
@@ -39,6 +42,10 @@ impl GroupChecks {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        // A share group gives a partition to as many as like.
+        if is_share_group(group, world) {
+            return;
+        }
         for partition in partitions {
             let before = self.owners.insert((group.clone(), *partition), (generation, member));
             // A coordinator whose log is gone counts generations from the beginning.
@@ -53,8 +60,13 @@ impl GroupChecks {
         }
     }
 
-    /// A group has come to a generation.
-    pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation) {
+    /// A group has come to a state in a generation.
+    pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation, phase: GroupPhase) {
+        if phase == GroupPhase::Empty {
+            self.empty.insert(group.clone());
+        } else {
+            self.empty.remove(group);
+        }
         let began = stamped.at.timestamp_ms();
         let known = self.generations.entry(group.clone()).or_insert((generation, began));
         if known.0 != generation {
@@ -100,7 +112,9 @@ impl GroupChecks {
             return;
         }
         // A commit that was taken in before the generation began is the one before's.
-        let known = self.generations.get(group).filter(|(_, began)| taken_in.is_some_and(|at| at > *began));
+        let has_members = !self.empty.contains(group);
+        let known =
+            self.generations.get(group).filter(|(_, began)| has_members && taken_in.is_some_and(|at| at > *began));
         let generation = known.map(|(generation, _)| *generation);
         let before = self.commits.insert(key, (offset, generation, taken_in));
         if let Some((fell_from, ..)) = before
@@ -110,6 +124,11 @@ impl GroupChecks {
                 format!("{group} committed {offset} of {} after {fell_from}, in one generation", world.name(partition));
             verdict.report("CommitsNeverFall", stamped, what);
         }
+    }
+
+    /// The group's offset there expired, or somebody deleted it.
+    pub(super) fn offset_deleted(&mut self, group: &Name, partition: TopicPartition) {
+        self.commits.remove(&(group.clone(), partition));
     }
 
     /// When the coordinator took in the commit of that offset, if a record below the high watermark has it. The newest
@@ -167,6 +186,11 @@ impl GroupChecks {
             verdict.report("CommittedOffsetsSurvive", stamped, what);
         }
     }
+}
+
+fn is_share_group(group: &Name, world: &impl Witness) -> bool {
+    let coordinators = world.broker_ids().into_iter().filter_map(|id| world.coordinator(id));
+    coordinators.filter_map(|coordinator| coordinator.group(group)).any(|group| group.as_share().is_some())
 }
 
 /// The partition of `__consumer_offsets` that a broker keeps a group in, if it leads it.

@@ -3,6 +3,7 @@
 use super::parse::{SEND, VERBS};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
 use crate::kafka::tool::command::{TOOLS, option_names};
+use crate::sim::spec::{CONDUCT, READING};
 
 /// The names that commands can use now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,14 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         ("kill" | "stop" | "start" | "pause" | "resume" | "slow" | "wipe" | "disk" | "remove", []) => nodes(),
         ("disk", [_]) => owned(&["full", "ok", "ssd", "hdd", "cache="]),
         ("disk", [_, _]) => owned(&["cache="]),
+        ("seek", []) => consumers(known),
+        ("seek", [_, partition]) if !partition.is_empty() => owned(&["to"]),
+        ("seek", [_, _, _]) => owned(&["beginning", "end"]),
+        ("seek", [_]) => partitions(known),
+        ("pause", [node]) if node.starts_with("consumer-") => {
+            owned(&["for"]).into_iter().chain(partitions(known)).collect()
+        }
+        ("resume", [node, ..]) if node.starts_with("consumer-") => partitions(known),
         ("pause" | "slow", [_, ..]) => owned(&["for"]),
         ("cut", _) => nodes().into_iter().chain(owned(&["|", "->", "for"])).collect(),
         ("link", [_, _, ..]) => owned(&["latency=", "loss=", "duplicate=", "bandwidth="]),
@@ -62,6 +71,15 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
     }
 }
 
+fn consumers(known: &Known) -> Vec<String> {
+    known.nodes.iter().filter(|node| node.starts_with("consumer-")).cloned().collect()
+}
+
+/// The first of each topic: how many there are is not known here.
+fn partitions(known: &Known) -> Vec<String> {
+    known.topics.iter().map(|topic| format!("{topic}-0")).collect()
+}
+
 fn with_settings(own: &[&str], settings: &[Setting]) -> Vec<String> {
     own.iter().copied().chain(settings.iter().map(|setting| setting.name)).map(|name| format!("{name}=")).collect()
 }
@@ -79,7 +97,7 @@ fn added(kind: &str, known: &Known) -> Vec<String> {
         "consumer" => [
             of("topics", &known.topics),
             of("group", &known.groups),
-            with_settings(&["group", "topics", "work"], ConsumerConfig::SETTINGS),
+            with_settings(&[&["group", "work"], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS),
         ]
         .concat(),
         _ => Vec::new(),
@@ -90,7 +108,7 @@ fn settable(target: &str) -> Vec<String> {
     if target.starts_with("producer-") {
         with_settings(&["rate", "key", "keys", "value", "size"], ProducerConfig::SETTINGS)
     } else if target.starts_with("consumer-") {
-        with_settings(&["work"], ConsumerConfig::SETTINGS)
+        with_settings(&[&["work"], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS)
     } else if target.starts_with("topic:") {
         with_settings(&[], TopicConfig::SETTINGS)
     } else {
@@ -123,6 +141,12 @@ mod tests {
             ("kafka-topics.sh --describe --topic o", &["kafka-topics.sh --describe --topic orders"]),
             ("kafka-consumer-groups --describe --group ", &["kafka-consumer-groups --describe --group g"]),
             ("add producer p topic=", &["add producer p topic=", "add producer p topic=orders"]),
+            ("seek ", &["seek consumer-c1"]),
+            ("seek consumer-c1 ", &["seek consumer-c1 orders-0"]),
+            ("seek consumer-c1 orders-0 ", &["seek consumer-c1 orders-0 to"]),
+            ("seek consumer-c1 orders-0 to b", &["seek consumer-c1 orders-0 to beginning"]),
+            ("pause consumer-c1 o", &["pause consumer-c1 orders-0"]),
+            ("set consumer-c1 on", &["set consumer-c1 on-failure="]),
             ("what ", &[]),
         ] {
             assert_eq!(complete(line, &known()), found, "{line}");

@@ -3,6 +3,7 @@
 use super::Change;
 use crate::kafka::config::{Setting, SettingError};
 use crate::kafka::workload::{Keys, Template, Values};
+use crate::sim::spec::{CONDUCT, ConsumerSpec, READING};
 use crate::sim::units;
 
 /// Options not yet taken, in the order given; no key comes twice.
@@ -114,6 +115,15 @@ impl Options {
         }
         if known.contains(&"work") {
             changes.extend(self.take("work", units::duration, units::DURATION)?.map(Change::Work));
+        }
+        // Whether a value fits its key is seen in a consumer that reads something.
+        let mut consumer = ConsumerSpec::blank();
+        for key in READING.iter().chain(CONDUCT).copied().filter(|key| known.contains(key)) {
+            if let Some(value) = self.take(key, |value| Some(value.to_owned()), "a text")? {
+                let refused = |allowed| format!("found `{key}={value}`, allowed is {allowed}");
+                consumer.set_own(key, &value).map_err(refused)?;
+                changes.push(Change::Own { key, value });
+            }
         }
         for (key, value) in self.given {
             match set(&key, &value) {

@@ -5,20 +5,23 @@ use std::collections::BTreeMap;
 use super::options::{self, Options};
 use super::{Command, LinkChange, SetTarget};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
+use crate::kafka::consumer::SeekTo;
 use crate::kafka::disk::{DiskChange, DiskKind};
 use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
 use crate::kafka::workload::Workload;
 use crate::sim::spec::{
-    self, BrokerSpec, CLIENT_NAME, ConsumerSpec, NodeName, ProducerSpec, Settings, TopicSpec, check_topic_name,
-    is_client_name,
+    self, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NodeName, ProducerSpec, READING, Settings, TopicSpec,
+    check_topic_name, is_client_name,
 };
 use crate::sim::units::{self, BANDWIDTH, DURATION, SHARE, Share};
 use crate::time::{Duration, Instant};
 
 /// The first words of all commands but Kafka's tools.
-pub const VERBS: [&str; 14] =
-    ["kill", "stop", "start", "pause", "resume", "slow", "wipe", "disk", "cut", "link", "heal", "add", "remove", "set"];
+pub const VERBS: [&str; 15] = [
+    "kill", "stop", "start", "pause", "resume", "seek", "slow", "wipe", "disk", "cut", "link", "heal", "add", "remove",
+    "set",
+];
 
 /// The first word of `send`, kept apart for the sake of one list a line.
 pub const SEND: &str = "send";
@@ -39,7 +42,8 @@ impl Command {
             "stop" => words.only_node("stop NODE").map(|node| Self::Stop { node }),
             "start" => words.only_node("start NODE").map(|node| Self::Start { node }),
             "pause" => pause(words),
-            "resume" => words.only_node("resume NODE").map(|node| Self::Resume { node }),
+            "resume" => resume(words),
+            "seek" => seek(words),
             "slow" => slow(words),
             "wipe" => wipe(words),
             "disk" => disk(words),
@@ -122,9 +126,67 @@ fn kill(words: Words) -> Result<Command, String> {
 }
 
 fn pause(words: Words) -> Result<Command, String> {
+    let usage = "pause NODE [for D], or pause CONSUMER PARTITION …";
     let (words, lasting) = words.lasting()?;
-    let node = words.only_node("pause NODE [for D]")?;
-    Ok(Command::Pause { node, lasting })
+    let node = words.node(0, usage)?;
+    if words.rest.len() == 1 {
+        return Ok(Command::Pause { node, lasting });
+    }
+    if lasting.is_some() {
+        return Err(format!("found `for` after partitions, allowed is `{usage}`"));
+    }
+    pause_partitions(words, node, true)
+}
+
+fn resume(words: Words) -> Result<Command, String> {
+    let node = words.node(0, "resume NODE, or resume CONSUMER PARTITION …")?;
+    if words.rest.len() == 1 { Ok(Command::Resume { node }) } else { pause_partitions(words, node, false) }
+}
+
+/// The partitions behind a consumer's name.
+fn pause_partitions(words: Words, consumer: NodeName, paused: bool) -> Result<Command, String> {
+    must_be_consumer(&consumer)?;
+    let mut partitions = Vec::new();
+    for word in &words.rest[1..] {
+        let partition = partition(word)?;
+        if partitions.contains(&partition) {
+            return Err(format!("found `{word}` twice, allowed is each partition once"));
+        }
+        partitions.push(partition);
+    }
+    Ok(Command::PausePartitions { consumer, partitions, paused })
+}
+
+fn partition(word: &str) -> Result<(String, u32), String> {
+    spec::partition(word).ok_or_else(|| format!("found `{word}`, allowed is {}", spec::PARTITION))
+}
+
+fn must_be_consumer(node: &NodeName) -> Result<(), String> {
+    match node {
+        NodeName::Consumer(_) => Ok(()),
+        _ => Err(format!("found `{node}`, allowed is a consumer: only those read partitions by position")),
+    }
+}
+
+/// `seek CONSUMER PARTITION to OFFSET|beginning|end`.
+fn seek(words: Words) -> Result<Command, String> {
+    let usage = "seek CONSUMER PARTITION to OFFSET|beginning|end";
+    let consumer = words.node(0, usage)?;
+    must_be_consumer(&consumer)?;
+    let [_, at, keyword, to] = words.rest else {
+        return Err(format!("found `{}`, allowed is `{usage}`", words.rest.join(" ")));
+    };
+    if keyword != "to" {
+        return Err(format!("found `{keyword}`, allowed is `{usage}`"));
+    }
+    let offset = || to.parse().ok().filter(|offset| *offset >= 0).map(SeekTo::Offset);
+    let to = match to.as_str() {
+        "beginning" => Some(SeekTo::Beginning),
+        "end" => Some(SeekTo::End),
+        _ => offset(),
+    }
+    .ok_or_else(|| format!("found `{to}`, allowed is an offset, `beginning` or `end`"))?;
+    Ok(Command::Seek { consumer, partition: partition(at)?, to })
 }
 
 fn slow(words: Words) -> Result<Command, String> {
@@ -321,24 +383,29 @@ fn add_producer(name: &str, mut options: Options) -> Result<ProducerSpec, String
 
 fn add_consumer(name: &str, mut options: Options) -> Result<ConsumerSpec, String> {
     let group = options.take("group", |group| (!group.is_empty()).then(|| group.to_owned()), "a group's name")?;
-    let topics = options.take("topics", |topics| Some(topics.to_owned()), "topics such as `orders,payments`")?;
-    let topics = topics.ok_or("found no `topics`, allowed is `add consumer NAME group=G topics=A,B`")?;
-    let topics: Vec<String> = topics.split(',').map(str::to_owned).collect();
-    for topic in &topics {
-        check_topic_name(topic).map_err(|reason| format!("found the topic `{topic}`, but {reason}"))?;
-    }
     let work = options.take("work", units::duration, DURATION)?.unwrap_or_default();
-    let overrides = settings(options, &["group", "topics", "work"], ConsumerConfig::SETTINGS)?;
-    let config = spec::consumer_config(&overrides).map_err(|error| error.to_string())?;
-    Ok(ConsumerSpec {
-        name: client_name(name, "consumer")?,
-        group,
-        topics,
-        work,
-        start: Instant::ZERO,
-        config,
-        overrides,
-    })
+    let share = options.take("type", spec::consumer_type, spec::CONSUMER_TYPES)?.unwrap_or_default();
+    if share && group.is_none() {
+        return Err("found no `group`, allowed is `add consumer NAME type=share group=G topics=A,B`".into());
+    }
+    let mut spec = ConsumerSpec { name: client_name(name, "consumer")?, group, share, work, ..ConsumerSpec::blank() };
+    let mut reading = Vec::new();
+    for key in READING.iter().chain(CONDUCT) {
+        if let Some(value) = options.take(key, |value| Some(value.to_owned()), "a text")? {
+            spec.set_own(key, &value).map_err(|allowed| format!("found `{key}={value}`, allowed is {allowed}"))?;
+            reading.extend(Some(*key).filter(|key| READING.contains(key)));
+        }
+    }
+    match reading.as_slice() {
+        [] => return Err("found no `topics`, allowed is `add consumer NAME group=G topics=A,B`".into()),
+        [_] => {}
+        [one, other, ..] => return Err(format!("found both `{one}` and `{other}`, allowed is one of them")),
+    }
+    spec.check_own()?;
+    let known = [&["type", "group", "work"], READING, CONDUCT].concat();
+    spec.overrides = settings(options, &known, ConsumerConfig::SETTINGS)?;
+    spec.config = spec::consumer_config(&spec.overrides).map_err(|error| error.to_string())?;
+    Ok(spec)
 }
 
 /// What is left are settings of Kafka. Their values are checked by who reads them all.
@@ -377,7 +444,8 @@ fn set(words: Words) -> Result<Command, String> {
         }
         SetTarget::Node(NodeName::Consumer(_)) => {
             let mut consumer = ConsumerConfig::default();
-            options.changes(&["work"], ConsumerConfig::SETTINGS, |k, v| consumer.set(k, v))
+            let known = [&["work"], READING, CONDUCT].concat();
+            options.changes(&known, ConsumerConfig::SETTINGS, |k, v| consumer.set(k, v))
         }
         SetTarget::Topic(_) => {
             let mut topic = TopicConfig::default();

@@ -114,9 +114,17 @@ pub fn steps(
     for (producer, table) in producers {
         exists(&producer.workload.topic, &known).map_err(|what| refuse(table.get("topic"), *table, what))?;
     }
-    for (topic, table) in consumers.iter().flat_map(|(spec, table)| spec.topics.iter().map(move |topic| (topic, table)))
-    {
-        exists(topic, &known).map_err(|what| refuse(table.get("topics"), *table, what))?;
+    for (spec, table) in consumers {
+        let place = |topic| {
+            if spec.conduct.dead_letter_topic.as_deref() == Some(topic) {
+                "dead-letter-topic"
+            } else {
+                spec.reading().0
+            }
+        };
+        for topic in spec.named_topics() {
+            exists(topic, &known).map_err(|what| refuse(table.get(place(topic)), *table, what))?;
+        }
     }
     for (step, table) in steps {
         let Some(command) = &step.run else { continue };
@@ -160,6 +168,14 @@ impl World {
             | Command::Slow { node, .. }
             | Command::Disk { node, .. }
             | Command::Wipe { node } => self.knows(node),
+            Command::Seek { consumer, partition: (topic, _), .. } => {
+                self.knows(consumer)?;
+                self.knows_topic(topic)
+            }
+            Command::PausePartitions { consumer, partitions, .. } => {
+                self.knows(consumer)?;
+                partitions.iter().try_for_each(|(topic, _)| self.knows_topic(topic))
+            }
             Command::Cut { one, other, .. } => one.iter().chain(other).try_for_each(|node| self.knows(node)),
             Command::Link { a, b, .. } | Command::Heal { link: Some((a, b)) } => {
                 self.knows(a)?;
@@ -177,7 +193,7 @@ impl World {
                 fresh(before.is_none(), &format!("producer-{}", spec.name))
             }
             Command::AddConsumer(spec) => {
-                spec.topics.iter().try_for_each(|topic| self.knows_topic(topic))?;
+                spec.named_topics().try_for_each(|topic| self.knows_topic(topic))?;
                 let before = self.consumers.insert(spec.name.clone(), spec.overrides.clone());
                 fresh(before.is_none(), &format!("consumer-{}", spec.name))
             }
@@ -239,6 +255,13 @@ impl World {
             }
             SetTarget::Node(node) => {
                 self.knows(node)?;
+                let mut named = ConsumerSpec::blank();
+                for change in changes {
+                    if let Change::Own { key, value } = change {
+                        named.set_own(key, value)?;
+                    }
+                }
+                named.named_topics().try_for_each(|topic| self.knows_topic(topic))?;
                 match node {
                     NodeName::Producer(name) => {
                         let settings = self.producers.entry(name.to_string()).or_default();

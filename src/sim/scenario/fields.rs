@@ -172,6 +172,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Its name.
+    pub fn key(&self) -> &'a str {
+        self.key
+    }
+
     pub fn strings(&self) -> Result<Vec<String>, ScenarioError> {
         let wrong = || self.wrong("a list of texts such as `[\"a\", \"b\"]`");
         let DeValue::Array(array) = self.value.get_ref() else { return Err(wrong()) };

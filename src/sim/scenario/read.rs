@@ -14,8 +14,8 @@ use crate::kafka::workload::{Keys, Template, Values, Workload};
 use crate::sim::command::{Command, value_size};
 use crate::sim::report::Expectation;
 use crate::sim::spec::{
-    self, BROKER_IDS, BrokerSpec, CLIENT_NAME, ConsumerSpec, NetworkSpec, ProducerSpec, Settings, TopicSpec,
-    check_topic_name, is_client_name,
+    self, BROKER_IDS, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NetworkSpec, ProducerSpec, READING, Settings,
+    TopicSpec, check_topic_name, is_client_name,
 };
 use crate::sim::units::{self, BANDWIDTH};
 use crate::time::{Duration, Instant};
@@ -311,29 +311,79 @@ fn template(field: &Field) -> Result<Template, ScenarioError> {
 }
 
 fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioError> {
-    let known = &["name", "group", "topics", "work", "start", "config"];
+    let known = &[
+        "name",
+        "type",
+        "group",
+        "topics",
+        "topics-pattern",
+        "assign",
+        "work",
+        "commit",
+        "fails-on",
+        "on-failure",
+        "dead-letter-topic",
+        "start",
+        "config",
+    ];
     let consumer = |table: Fields<'a>| {
-        let topics = table.need("topics", "a list of topics such as `[\"orders\"]`")?;
-        let names = topics.strings()?;
-        if names.is_empty() {
-            return Err(topics.wrong("at least one topic"));
-        }
         let group = table.get("group");
         let group = group.map(|field| field.read(|name| (!name.is_empty()).then(|| name.to_owned()), "a group's name"));
         let (overrides, config) =
             read_settings(table.get("config"), "consumer", ConsumerConfig::SETTINGS, spec::consumer_config)?;
-        let spec = ConsumerSpec {
+        let mut spec = ConsumerSpec {
             name: client_name(table)?,
+            share: share_group(&table, group.is_some())?,
             group: group.transpose()?,
-            topics: names,
             work: or(table.get("work"), Duration::ZERO, Field::duration)?,
             start: or(table.get("start"), Instant::ZERO, Field::instant)?,
             config,
             overrides,
+            ..ConsumerSpec::blank()
         };
+        reading(table, &mut spec)?;
+        for field in CONDUCT.iter().filter_map(|key| table.get(key)) {
+            own(&field, &field.string()?, &mut spec)?;
+        }
+        if let (Err(what), Some(field)) = (spec.check_own(), table.get("on-failure")) {
+            return Err(field.refuse(what));
+        }
         Ok((spec, table))
     };
     top.tables("consumer", "[[consumer]]", known)?.into_iter().map(consumer).collect()
+}
+
+/// What a consumer reads: topics, a pattern, or partitions.
+fn reading(table: Fields, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> {
+    let mut given = READING.iter().filter_map(|key| Some((*key, table.get(key)?)));
+    let Some((key, field)) = given.next() else {
+        return table.need("topics", "a list of topics such as `[\"orders\"]`").map(drop);
+    };
+    if let Some((other, field)) = given.next() {
+        return Err(field.refuse(format!("found both `{key}` and `{other}`, allowed is one of them")));
+    }
+    if key == "topics-pattern" {
+        return own(&field, &field.string()?, spec);
+    }
+    let names = field.strings()?;
+    if names.is_empty() {
+        return Err(field.wrong(if key == "topics" { "at least one topic" } else { "at least one partition" }));
+    }
+    own(&field, &names.join(","), spec)
+}
+
+fn own(field: &Field, text: &str, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> {
+    spec.set_own(field.key(), text).map_err(|allowed| field.wrong(&allowed))
+}
+
+/// Whether the group is a share group; such a consumer needs one.
+fn share_group(table: &Fields, has_group: bool) -> Result<bool, ScenarioError> {
+    let Some(field) = table.get("type") else { return Ok(false) };
+    let share = field.read(spec::consumer_type, spec::CONSUMER_TYPES)?;
+    if share && !has_group {
+        return Err(field.refuse("a share consumer needs a `group`".into()));
+    }
+    Ok(share)
 }
 
 fn steps<'a>(top: Fields<'a>) -> Result<Placed<'a, Step>, ScenarioError> {

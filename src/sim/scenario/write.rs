@@ -143,9 +143,14 @@ fn rate(rate: u64) -> Value {
 
 fn consumer_table(consumer: &ConsumerSpec) -> Fields {
     let mut table = vec![("name", consumer.name.clone().into())];
+    table.extend(consumer.share.then(|| ("type", "share".into())));
     table.extend(consumer.group.iter().map(|group| ("group", group.clone().into())));
-    table.push(("topics", consumer.topics.clone().into()));
+    match consumer.reading() {
+        (key @ "topics-pattern", pattern) => table.push((key, pattern.into())),
+        (key, list) => table.push((key, list.split(',').collect::<Vec<_>>().into())),
+    }
     table.push(("work", consumer.work.to_string().into()));
+    table.extend(consumer.conduct_given().into_iter().map(|(key, value)| (key, value.into())));
     table.push(("start", units::show_instant(consumer.start).into()));
     table.extend(config(&consumer.overrides));
     table

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::{Blueprint, Event, Machine, Remains, World};
+use crate::kafka::consumer::Ask;
 use crate::kafka::effects::{Input, Timer};
 use crate::kafka::fact::{Fact, NodeState};
-use crate::kafka::ids::{BrokerId, ClientId, Name, Node};
+use crate::kafka::ids::{BrokerId, ClientId, Name, Node, TopicPartition};
 use crate::kafka::producer::HandRecord;
 use crate::kafka::tool::{Tool, ToolCommand};
 use crate::sim::command::{Change, Command, SetTarget};
-use crate::sim::spec::{self, BrokerSpec, ConsumerSpec, NodeName, ProducerSpec};
+use crate::sim::spec::{self, BrokerSpec, ConsumerSpec, NodeName, ProducerSpec, READING};
 use crate::time::{Duration, Instant};
 
 impl World {
@@ -59,6 +60,16 @@ impl World {
             Command::Resume { node } => {
                 let node = self.find(node)?;
                 self.resume(node, cause);
+            }
+            Command::Seek { consumer, partition, to } => {
+                let (node, partition) = (self.find(consumer)?, self.partition_read_by(consumer, partition)?);
+                self.ask_consumer(node, Ask::Seek(partition, *to), cause);
+            }
+            Command::PausePartitions { consumer, partitions, paused } => {
+                let read = |partition| self.partition_read_by(consumer, partition);
+                let partitions = partitions.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let node = self.find(consumer)?;
+                self.ask_consumer(node, Ask::Pause(partitions, *paused), cause);
             }
             Command::Slow { node, times, lasting } => {
                 let node = self.find(node)?;
@@ -138,6 +149,10 @@ impl World {
                 }
             }
             Command::Slow { node, .. } => self.must_run(node),
+            Command::Seek { consumer, partition, .. } => self.partition_read_by(consumer, partition).map(|_| ()),
+            Command::PausePartitions { consumer, partitions, .. } => {
+                partitions.iter().try_for_each(|partition| self.partition_read_by(consumer, partition).map(|_| ()))
+            }
             Command::Start { node } | Command::Wipe { node } => {
                 let id = self.find(node)?;
                 match self.is_up(id) {
@@ -199,6 +214,28 @@ impl World {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// A partition that a consumer reads now. Kafka's consumer throws where it does not have it.
+    fn partition_read_by(&self, consumer: &NodeName, partition: &(String, u32)) -> Result<TopicPartition, String> {
+        self.must_run(consumer)?;
+        let Some(Machine::Consumer(machine)) = self.slots.get(&self.find(consumer)?).map(|slot| &slot.machine) else {
+            return Err(format!("{consumer} is no consumer"));
+        };
+        let read: Vec<TopicPartition> = machine.assigned().map(|assigned| assigned.partition).collect();
+        let found = read.iter().find(|at| at.partition == partition.1 && self.names.topic(at.topic) == partition.0);
+        found.copied().ok_or_else(|| {
+            let names: Vec<String> = read.iter().map(|at| self.names.partition(*at)).collect();
+            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            format!("{consumer} does not read {}-{} now; it reads {names}", partition.0, partition.1)
+        })
+    }
+
+    fn ask_consumer(&mut self, node: Node, ask: Ask, cause: u64) {
+        if let Some(Machine::Consumer(consumer)) = self.slot_mut(node).map(|slot| &mut slot.machine) {
+            consumer.ask(ask);
+        }
+        self.give(node, Input::Timer(Timer::Poll), cause);
     }
 
     fn must_be_new(&self, name: &NodeName) -> Result<(), String> {
@@ -349,7 +386,10 @@ impl World {
                 producer.set_workload(now, spec.workload.clone());
             }
             (Machine::Consumer(consumer), Blueprint::Consumer(spec)) => {
-                consumer.set_work(spec.work);
+                consumer.set_task(spec.task());
+                if *consumer.reads() != spec.reads() {
+                    consumer.ask(Ask::Read(spec.reads()));
+                }
                 consumer.set_config(spec.config.clone());
             }
             (Machine::Broker(broker), _) => {
@@ -403,7 +443,7 @@ fn changed_producer(spec: &ProducerSpec, changes: &[Change]) -> Result<ProducerS
             Change::Keys(keys) => spec.workload.keys = keys.clone(),
             Change::Values(values) => spec.workload.values = values.clone(),
             Change::Setting { key, value } => spec.overrides.push((key.clone(), value.clone())),
-            Change::Work(_) => return Err("a producer has no `work`".into()),
+            Change::Work(_) | Change::Own { .. } => return Err("a producer only writes".into()),
         }
     }
     spec.config = spec::producer_config(&spec.overrides).map_err(|error| error.to_string())?;
@@ -416,9 +456,18 @@ fn changed_consumer(spec: &ConsumerSpec, changes: &[Change]) -> Result<ConsumerS
         match change {
             Change::Work(work) => spec.work = *work,
             Change::Setting { key, value } => spec.overrides.push((key.clone(), value.clone())),
-            _ => return Err("a consumer has `work` and settings only".into()),
+            Change::Own { key, value } => {
+                // `IllegalStateException`: subscription to topics, partitions and pattern are mutually exclusive.
+                let before = spec.reading().0;
+                if READING.contains(key) && *key != before {
+                    return Err(format!("found `{key}`, allowed is `{before}`, with which it began to read"));
+                }
+                spec.set_own(key, value)?;
+            }
+            _ => return Err("a consumer reads, works and has settings".into()),
         }
     }
+    spec.check_own()?;
     spec.config = spec::consumer_config(&spec.overrides).map_err(|error| error.to_string())?;
     Ok(spec)
 }

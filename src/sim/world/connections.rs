@@ -18,6 +18,7 @@ use crate::kafka::effects::Input;
 use crate::kafka::fact::{DropReason, Fact};
 use crate::kafka::ids::Node;
 use crate::kafka::message::Message;
+use crate::sim::letters::Letter;
 use crate::time::Instant;
 
 /// Who is connected to whom, and what does not get through.
@@ -84,7 +85,14 @@ impl World {
             self.note(Some(from), id, Fact::Dropped { to, api, reason: DropReason::Lost });
         }
         let envelope = Rc::new(Envelope { id, from, to, sent: at, due: passage.due, message });
+        self.keep_letter(&envelope);
         self.queue.schedule(passage.due, Event::Deliver(envelope));
+    }
+
+    fn keep_letter(&mut self, envelope: &Envelope) {
+        if let Some(letters) = &mut self.letters {
+            letters.extend(Letter::of(envelope));
+        }
     }
 
     /// A client begins to connect.
@@ -193,6 +201,7 @@ impl World {
             }
             let due = self.network.resume(self.now, envelope.from, envelope.to);
             let envelope = Rc::new(Envelope { due, ..Rc::unwrap_or_clone(envelope) });
+            self.keep_letter(&envelope);
             self.queue.schedule(due, Event::Deliver(envelope));
         }
         for (node, peer, cause) in mem::take(&mut self.connections.held_up_news) {

@@ -5,14 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Machine, Remains, World};
-use crate::kafka::coordinator::GroupCoordinator;
+use crate::kafka::coordinator::{Group, GroupCoordinator};
 use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
 use crate::kafka::ids::{BrokerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
+use crate::kafka::modern_group::ConsumerGroup;
 use crate::kafka::record::Batch;
+use crate::kafka::share::group::{ASSIGNOR, ShareGroup};
 use crate::kafka::zk_controller::ZkController;
 use crate::kafka::zookeeper::paths;
 use crate::sim::books::{Books, GroupAccount};
@@ -258,10 +260,79 @@ impl World {
 
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
         let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
+        let shares = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
+        let shares = shares.flat_map(|coordinator| coordinator.groups().filter_map(Group::as_share));
+        let shares = shares.map(|group| (group.id().to_string(), self.share_group_report(group)));
         coordinators
             .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
-            .map(|(coordinator, group)| (group.id().to_string(), self.group_report(coordinator, group)))
+            .filter_map(|(coordinator, group)| {
+                let report = match (group.as_classic(), group.as_consumer()) {
+                    (Some(classic), _) => self.group_report(coordinator, classic),
+                    (None, Some(consumer)) => self.consumer_group_report(coordinator, consumer),
+                    (None, None) => return None,
+                };
+                Some((group.id().to_string(), report))
+            })
+            .chain(shares)
             .collect()
+    }
+
+    /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
+    fn consumer_group_report(&self, coordinator: &GroupCoordinator, group: &ConsumerGroup) -> GroupReport {
+        let members = group.members().map(|member| {
+            let names = member.assigned().map(|partition| self.names.partition(partition));
+            (member.client_id().to_string(), names.collect())
+        });
+        let offsets = self.offset_reports(coordinator, group.id());
+        GroupReport {
+            kind: "consumer".into(),
+            state: group.phase().name().into(),
+            generation: group.epoch().0,
+            protocol: Some(coordinator.assignor_of(group).into()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members: members.collect(),
+            offsets,
+        }
+    }
+
+    fn share_group_report(&self, group: &ShareGroup) -> GroupReport {
+        let members = group.members().map(|(id, member)| {
+            let partitions = member.assigned().iter().map(|partition| self.names.partition(*partition));
+            (member.client_id().unwrap_or(id).to_string(), partitions.collect())
+        });
+        let members = members.collect();
+        let windows = self.brokers().filter_map(|(_, _, broker)| broker).flat_map(|broker| {
+            let led = move |of: TopicPartition| broker.replica(of).is_some_and(|replica| replica.is_leader());
+            broker.share_partitions().filter(move |window| led(window.key().partition))
+        });
+        let offsets: BTreeMap<String, OffsetReport> = windows
+            .filter(|window| window.key().group == *group.id())
+            .map(|window| {
+                let partition = window.key().partition;
+                let log_end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+                let (committed, lag) = (Some(window.start()), Some(window.lag(log_end)));
+                (self.names.partition(partition), OffsetReport { committed, log_end, lag })
+            })
+            .collect();
+        GroupReport {
+            kind: "share".into(),
+            state: group.phase().name().into(),
+            generation: group.epoch().0,
+            protocol: Some(ASSIGNOR.into()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members,
+            offsets,
+        }
+    }
+
+    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
+        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
+            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+            let lag = (end - committed.offset).max(0);
+            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
+            (self.names.partition(partition), report)
+        });
+        offsets.collect()
     }
 
     fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
@@ -274,15 +345,7 @@ impl World {
                 (member.client_id().to_string(), names.collect())
             })
             .collect();
-        let offsets: BTreeMap<String, OffsetReport> = coordinator
-            .committed_offsets(group.id())
-            .map(|(partition, committed)| {
-                let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
-                let lag = (end - committed.offset).max(0);
-                let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
-                (self.names.partition(partition), report)
-            })
-            .collect();
+        let offsets = self.offset_reports(coordinator, group.id());
         GroupReport {
             kind: "classic".into(),
             state: group.phase().name().into(),

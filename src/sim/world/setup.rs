@@ -60,6 +60,7 @@ impl World {
             checks: Checks::default(),
             facts: Vec::new(),
             journal: None,
+            letters: None,
             expectations: BTreeMap::new(),
             tool_output: BTreeMap::new(),
             founding: None,
@@ -246,11 +247,13 @@ impl World {
                     client_id: name.clone(),
                     name,
                     group: spec.group.as_deref().map(Into::into),
-                    topics: spec.topics.iter().map(|topic| topic.as_str().into()).collect(),
-                    work: spec.work,
+                    share: spec.share,
+                    reads: spec.reads(),
+                    task: spec.task(),
                     config: spec.config.clone(),
                     bootstrap: self.bootstrap(),
                     rng,
+                    dead_letters: old.into_producer(),
                 }))))
             }
             _ => None,
@@ -270,6 +273,15 @@ impl World {
         let brokers = self.scenario.brokers.len() as u32;
         if !given {
             config.offsets_topic_replication_factor = config.offsets_topic_replication_factor.min(brokers.max(1));
+        }
+        let is_given = |key: &str| self.scenario.cluster_config.iter().any(|(given, _)| given == key);
+        if !is_given("share.coordinator.state.topic.replication.factor") {
+            let factor = config.share_state_topic_replication_factor.min(brokers.max(1));
+            config.share_state_topic_replication_factor = factor;
+        }
+        if !is_given("share.coordinator.state.topic.min.isr") {
+            let factor = config.share_state_topic_replication_factor;
+            config.share_state_topic_min_isr = config.share_state_topic_min_isr.min(factor);
         }
         config
     }

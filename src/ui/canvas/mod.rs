@@ -6,6 +6,7 @@
 mod cards;
 mod legend;
 mod messages;
+pub mod microscope;
 mod pen;
 mod specks;
 mod sprites;

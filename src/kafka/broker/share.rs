@@ -1,0 +1,371 @@
+//! The broker's part in share groups (KIP-932): it hands out records of the partitions that it leads, and keeps the state of
+//! share-partitions whose partition of `__share_group_state` it leads (`SharePartitionManager`, `DelayedShareFetch`).
+//!
+//! A window on a partition is opened when the first member asks for it: the share coordinator is asked where the group
+//! stands ([`questions`]). A request may wait for several things, and is answered when all are there: the window, records
+//! that can be acquired, and the share coordinator's word that acknowledgements are safe.
+
+mod questions;
+mod requests;
+
+use std::collections::BTreeMap;
+
+use self::questions::{Question, Summary};
+use super::Broker;
+use crate::kafka::config::ShareOffsetReset;
+use crate::kafka::effects::{Effects, Timer};
+use crate::kafka::error::ErrorCode;
+use crate::kafka::ids::{Node, Offset, TopicPartition};
+use crate::kafka::message::share::{
+    ReadShareGroupStateResponse, ShareFetchRequest, ShareFetchedPartition, SharePartitionKey, StateBatch,
+};
+use crate::kafka::message::{Request, Response};
+use crate::kafka::replica::Replica;
+use crate::kafka::share::partition::{Limits, SharePartition};
+use crate::kafka::share::session::{SessionKey, ShareSessions};
+use crate::kafka::share::state::ShareCoordinator;
+use crate::time::Instant;
+
+/// What a broker knows of share groups.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Share {
+    coordinator: ShareCoordinator,
+    windows: BTreeMap<SharePartitionKey, Window>,
+    sessions: ShareSessions,
+    /// Requests of members that are not answered yet.
+    exchanges: BTreeMap<u64, Exchange>,
+    /// What share coordinators have been asked.
+    questions: BTreeMap<u64, Question>,
+    summaries: BTreeMap<u64, Summary>,
+    next_id: u64,
+}
+
+/// A group's window on a partition (`SharePartitionState`).
+#[derive(Clone, Debug)]
+enum Window {
+    /// The share coordinator has been asked.
+    Loading,
+    Open(Box<SharePartition>),
+    /// It did not answer, or with this.
+    Failed(ErrorCode),
+}
+
+/// A request of a member.
+#[derive(Clone, Debug)]
+struct Exchange {
+    from: Node,
+    correlation_id: u32,
+    session: SessionKey,
+    /// `None` for ShareAcknowledge.
+    fetch: Option<FetchPart>,
+    /// What became of its acknowledgements; `None` while they are being written.
+    acknowledged: Vec<Acknowledged>,
+    /// The session ends with the answer.
+    closes: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Acknowledged {
+    partition: TopicPartition,
+    write: u64,
+    error: Option<ErrorCode>,
+}
+
+/// What a ShareFetch wants, and what it got, once that is settled.
+#[derive(Clone, Debug)]
+struct FetchPart {
+    request: ShareFetchRequest,
+    partitions: Vec<TopicPartition>,
+    fetched: Option<Vec<ShareFetchedPartition>>,
+}
+
+impl Share {
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn window_mut(&mut self, key: &SharePartitionKey) -> Option<&mut SharePartition> {
+        match self.windows.get_mut(key)? {
+            Window::Open(window) => Some(window),
+            Window::Loading | Window::Failed(_) => None,
+        }
+    }
+}
+
+impl Broker {
+    /// Every window that is open here, by group and partition.
+    pub fn share_partitions(&self) -> impl Iterator<Item = &SharePartition> {
+        self.share.windows.values().filter_map(|window| match window {
+            Window::Open(window) => Some(&**window),
+            Window::Loading | Window::Failed(_) => None,
+        })
+    }
+
+    /// One group's window on a partition, if it is open here.
+    pub fn share_partition(&self, key: &SharePartitionKey) -> Option<&SharePartition> {
+        match self.share.windows.get(key)? {
+            Window::Open(window) => Some(window),
+            Window::Loading | Window::Failed(_) => None,
+        }
+    }
+
+    pub(super) fn on_share_request(
+        &mut self,
+        now: Instant,
+        from: Node,
+        correlation_id: u32,
+        request: Request,
+        out: &mut Effects,
+    ) {
+        match request {
+            Request::ShareFetch(fetch) => self.on_share_fetch(now, from, correlation_id, fetch, out),
+            Request::ShareAcknowledge(request) => self.on_share_acknowledge(now, from, correlation_id, request, out),
+            Request::DescribeShareGroupOffsets(request) => {
+                self.on_describe_share_offsets(now, from, correlation_id, &request, out);
+            }
+            request => self.on_share_state_request(now, from, correlation_id, &request, out),
+        }
+    }
+
+    pub(super) fn on_share_timer(&mut self, now: Instant, timer: &Timer, out: &mut Effects) {
+        match timer {
+            Timer::DelayedShareFetch { id } => self.try_share_fetch(now, *id, true, out),
+            Timer::AcquisitionLock { group, partition } => {
+                let key = SharePartitionKey { group: group.clone(), partition: *partition };
+                self.expire_locks(now, &key, out);
+            }
+            _ => self.ask_again(now, out),
+        }
+    }
+
+    /// A peer is gone. The sessions on its connection end, and what their members had is released.
+    pub(super) fn share_peer_lost(&mut self, now: Instant, peer: Node, out: &mut Effects) {
+        let lost: Vec<u64> =
+            self.share.exchanges.iter().filter(|(_, exchange)| exchange.from == peer).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.share.exchanges.remove(&id);
+            out.cancel_timer(Timer::DelayedShareFetch { id });
+        }
+        self.share.summaries.retain(|_, summary| summary.from != peer);
+        for session in self.share.sessions.of_node(peer) {
+            self.close_share_session(now, &session, out);
+        }
+    }
+
+    /// `releaseSession`
+    fn close_share_session(&mut self, now: Instant, session: &SessionKey, out: &mut Effects) {
+        let (group, member) = session;
+        self.share.sessions.close(session);
+        // A partition that was taken out of the session may still have given it records.
+        let keys: Vec<SharePartitionKey> =
+            self.share.windows.keys().filter(|key| key.group == *group).cloned().collect();
+        let limits = Limits::of(&self.config);
+        for key in keys {
+            let write = self.share.next_id();
+            let Some(window) = self.share.window_mut(&key) else { continue };
+            let changed = window.release(member, &limits, write);
+            if !changed.is_empty() {
+                self.write_share_state(now, &key, write, changed, out);
+                self.arm_lock(&key, out);
+            }
+        }
+    }
+
+    /// The window of a group on a partition, from now on: it is opened if it was not, and `None` until that is done.
+    fn open_window(
+        &mut self,
+        now: Instant,
+        key: &SharePartitionKey,
+        out: &mut Effects,
+    ) -> Result<Option<&mut SharePartition>, ErrorCode> {
+        let Some(replica) = self.replicas.get(&key.partition) else {
+            return Err(self.error_of_missing(key.partition));
+        };
+        if !replica.is_leader() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if let Some(Window::Failed(error)) = self.share.windows.get(key) {
+            let error = *error;
+            // Whoever asks next begins anew.
+            self.share.windows.remove(key);
+            return Err(error);
+        }
+        if !self.share.windows.contains_key(key) {
+            let epoch = replica.leader_epoch();
+            self.share.windows.insert(key.clone(), Window::Loading);
+            self.ask_where_group_stands(now, key, epoch, out);
+        }
+        let limits = self.replicas.get(&key.partition).map(|replica| replica.log().start());
+        let window = self.share.window_mut(key);
+        Ok(match (window, limits) {
+            (Some(window), Some(log_start)) => {
+                window.log_start_moved(log_start, out);
+                Some(window)
+            }
+            _ => None,
+        })
+    }
+
+    /// The share coordinator has said where a group stands (`SharePartition.maybeInitialize`).
+    fn window_loaded(
+        &mut self,
+        now: Instant,
+        key: &SharePartitionKey,
+        answer: &ReadShareGroupStateResponse,
+        out: &mut Effects,
+    ) {
+        if !matches!(self.share.windows.get(key), Some(Window::Loading)) {
+            return;
+        }
+        let leads = self.replicas.get(&key.partition).filter(|replica| replica.is_leader());
+        let window = match leads {
+            Some(_) if !answer.error.is_none() => Window::Failed(answer.error),
+            None => Window::Failed(ErrorCode::NotLeaderOrFollower),
+            Some(replica) => match self.begin_at(replica, answer.start_offset) {
+                Some(start) => {
+                    let epoch = replica.leader_epoch();
+                    let state_epoch = answer.state_epoch;
+                    let window = SharePartition::load(key.clone(), epoch, state_epoch, start, &answer.batches, out);
+                    Window::Open(Box::new(window))
+                }
+                None => Window::Failed(ErrorCode::OffsetNotAvailable),
+            },
+        };
+        self.share.windows.insert(key.clone(), window);
+        self.wake_share_fetches_of(now, key, out);
+    }
+
+    /// Where a group begins whose start has never been decided (`startOffsetDuringInitialization`).
+    fn begin_at(&self, replica: &Replica, decided: Offset) -> Option<Offset> {
+        if decided >= 0 {
+            return Some(decided);
+        }
+        match self.config.share_auto_offset_reset {
+            ShareOffsetReset::Earliest => Some(replica.log().start()),
+            ShareOffsetReset::Latest => {
+                // A new leader does not know yet what is committed (KIP-207).
+                let epoch_start = replica.leadership().map_or(0, |leadership| leadership.epoch_start());
+                Some(replica.high_watermark()).filter(|high_watermark| *high_watermark >= epoch_start)
+            }
+        }
+    }
+
+    /// The broker does not lead the partition any more, or in another epoch: its windows are of the past.
+    pub(super) fn close_windows(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+        let keys: Vec<SharePartitionKey> =
+            self.share.windows.keys().filter(|key| key.partition == partition).cloned().collect();
+        for key in keys {
+            self.share.windows.remove(&key);
+            out.cancel_timer(Timer::AcquisitionLock { group: key.group.clone(), partition });
+        }
+        let concerned: Vec<u64> = self.share.exchanges.keys().copied().collect();
+        for id in concerned {
+            let Some(exchange) = self.share.exchanges.get_mut(&id) else { continue };
+            let of_partition = exchange.acknowledged.iter_mut().filter(|written| written.partition == partition);
+            of_partition.for_each(|written| {
+                written.error.get_or_insert(ErrorCode::NotLeaderOrFollower);
+            });
+            self.try_share_fetch(now, id, false, out);
+            self.try_finish_exchange(now, id, out);
+        }
+    }
+
+    /// Something can be acquired on the partition that could not before.
+    pub(super) fn wake_share_fetches(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+        if self.share.exchanges.is_empty() {
+            return;
+        }
+        self.wake_exchanges(now, |_, of| *of == partition, out);
+    }
+
+    fn wake_share_fetches_of(&mut self, now: Instant, key: &SharePartitionKey, out: &mut Effects) {
+        self.wake_exchanges(now, |session, of| *of == key.partition && session.0 == key.group, out);
+    }
+
+    fn wake_exchanges(
+        &mut self,
+        now: Instant,
+        waits_for: impl Fn(&SessionKey, &TopicPartition) -> bool,
+        out: &mut Effects,
+    ) {
+        let waiting = self.share.exchanges.iter().filter(|(_, exchange)| {
+            let fetch = exchange.fetch.as_ref().filter(|fetch| fetch.fetched.is_none());
+            fetch.is_some_and(|fetch| fetch.partitions.iter().any(|of| waits_for(&exchange.session, of)))
+        });
+        let waiting: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.try_share_fetch(now, id, false, out);
+        }
+    }
+
+    /// [`Timer::AcquisitionLock`] came: whoever had records for too long has them no more.
+    fn expire_locks(&mut self, now: Instant, key: &SharePartitionKey, out: &mut Effects) {
+        let limits = Limits::of(&self.config);
+        let Some(window) = self.share.window_mut(key) else { return };
+        let changed = window.expire(now, &limits, out);
+        if !changed.is_empty() {
+            let write = self.share.next_id();
+            self.write_share_state(now, key, write, changed, out);
+        }
+        self.arm_lock(key, out);
+        self.wake_share_fetches_of(now, key, out);
+    }
+
+    fn arm_lock(&mut self, key: &SharePartitionKey, out: &mut Effects) {
+        let Some(window) = self.share.window_mut(key) else { return };
+        let timer = Timer::AcquisitionLock { group: key.group.clone(), partition: key.partition };
+        match window.next_expiry() {
+            Some(at) => out.set_timer(at, timer),
+            None => out.cancel_timer(timer),
+        }
+    }
+
+    /// The share coordinator has an acknowledgement, or does not take it.
+    fn window_written(
+        &mut self,
+        now: Instant,
+        key: &SharePartitionKey,
+        write: u64,
+        error: ErrorCode,
+        out: &mut Effects,
+    ) {
+        let limits = Limits::of(&self.config);
+        if let Some(window) = self.share.window_mut(key) {
+            window.completed(now, write, error.is_none(), &limits, out);
+        }
+        // A newer leader has asked: this one's window is of the past (`fencedSharePartitionHandler`).
+        if matches!(error, ErrorCode::FencedLeaderEpoch | ErrorCode::FencedStateEpoch) {
+            self.share.windows.remove(key);
+        }
+        self.arm_lock(key, out);
+        let waits =
+            |exchange: &Exchange| exchange.acknowledged.iter().any(|of| of.write == write && of.error.is_none());
+        let found = self.share.exchanges.iter().find(|(_, exchange)| waits(exchange)).map(|(id, _)| *id);
+        if let Some(id) = found
+            && let Some(exchange) = self.share.exchanges.get_mut(&id)
+        {
+            exchange.acknowledged.iter_mut().filter(|of| of.write == write).for_each(|of| of.error = Some(error));
+            self.try_finish_exchange(now, id, out);
+        }
+        self.wake_share_fetches_of(now, key, out);
+    }
+
+    fn write_share_state(
+        &mut self,
+        now: Instant,
+        key: &SharePartitionKey,
+        write: u64,
+        changed: Vec<StateBatch>,
+        out: &mut Effects,
+    ) {
+        let Some(window) = self.share.window_mut(key) else { return };
+        let request = Request::WriteShareGroupState(window.to_write(changed));
+        self.ask_share_coordinator(now, write, request, out);
+    }
+
+    /// The answer of another broker's share coordinator.
+    pub(super) fn on_share_state_response(&mut self, now: Instant, id: u64, response: &Response, out: &mut Effects) {
+        self.on_share_answer(now, id, response, out);
+    }
+}

@@ -1,0 +1,398 @@
+//! The records of a group of the consumer protocol (KIP-848), in Kafka's bytes.
+//!
+//! Schemas: `ConsumerGroupMetadata`, `ConsumerGroupMemberMetadata`, `ConsumerGroupTargetAssignmentMetadata`,
+//! `ConsumerGroupTargetAssignmentMember`, `ConsumerGroupCurrentMemberAssignment`, `ConsumerGroupRegularExpression`, each a
+//! key and a value of version 0.
+
+use std::rc::Rc;
+
+use super::wire::{Reader, Writer};
+use super::{decode_subscription, encode_subscription, topic_of, transpose, uuid};
+use crate::kafka::fact::ReconciliationState;
+use crate::kafka::ids::{Generation, Name, TopicId, TopicPartition};
+use crate::kafka::message::Subscription;
+use crate::kafka::modern_group::{Epochs, Standing};
+use crate::time::Duration;
+
+const GROUP_EPOCH: i16 = 3;
+const MEMBER: i16 = 5;
+const TARGET_EPOCH: i16 = 6;
+const TARGET: i16 = 7;
+const CURRENT: i16 = 8;
+const REGEX: i16 = 16;
+const VERSION: i16 = 0;
+
+/// One record about a group of the consumer protocol. A value of `None` is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerRecord {
+    /// The group epoch, and the hash of what the members read.
+    Epoch(Option<(Generation, i64)>),
+    /// What a member has told of itself.
+    Member { member: Name, value: Option<Box<ConsumerMemberValue>> },
+    /// The group epoch that the target is for, and when it was worked out.
+    TargetEpoch(Option<(Generation, i64)>),
+    /// What a member is to have.
+    Target { member: Name, value: Option<Vec<TopicPartition>> },
+    /// Where a member stands.
+    Current { member: Name, value: Option<CurrentMemberValue> },
+    /// What a regular expression stands for.
+    Regex { regex: Name, value: Option<RegexValue> },
+}
+
+/// `ConsumerGroupMemberMetadataValue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerMemberValue {
+    pub instance_id: Option<Name>,
+    pub rack: Option<Name>,
+    pub client_id: Name,
+    pub host: Name,
+    pub topics: Vec<Name>,
+    pub regex: Option<Name>,
+    pub rebalance_timeout: Option<Duration>,
+    pub server_assignor: Option<Name>,
+    /// For a member of the classic protocol: its session timeout, and the assignors it supports.
+    pub classic: Option<(Duration, Vec<(Name, Rc<Subscription>)>)>,
+}
+
+/// `ConsumerGroupCurrentMemberAssignmentValue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentMemberValue {
+    pub standing: Standing,
+}
+
+/// `ConsumerGroupRegularExpressionValue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegexValue {
+    pub topics: Vec<Name>,
+    pub version: i64,
+    pub timestamp: i64,
+}
+
+impl ConsumerRecord {
+    /// Whether it takes something away.
+    pub fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Epoch(value) | Self::TargetEpoch(value) => value.is_none(),
+            Self::Member { value, .. } => value.is_none(),
+            Self::Target { value, .. } => value.is_none(),
+            Self::Current { value, .. } => value.is_none(),
+            Self::Regex { value, .. } => value.is_none(),
+        }
+    }
+
+    pub(super) fn encode(&self, group: &str) -> (Vec<u8>, Option<Vec<u8>>) {
+        let mut key = Writer::default();
+        let (kind, of) = match self {
+            Self::Epoch(_) => (GROUP_EPOCH, None),
+            Self::Member { member, .. } => (MEMBER, Some(member)),
+            Self::TargetEpoch(_) => (TARGET_EPOCH, None),
+            Self::Target { member, .. } => (TARGET, Some(member)),
+            Self::Current { member, .. } => (CURRENT, Some(member)),
+            Self::Regex { regex, .. } => (REGEX, Some(regex)),
+        };
+        key.int16(kind);
+        key.string(group);
+        if let Some(of) = of {
+            key.string(of);
+        }
+        (key.0, self.encode_value())
+    }
+
+    fn encode_value(&self) -> Option<Vec<u8>> {
+        let mut out = Writer::default();
+        out.int16(VERSION);
+        match self {
+            // A hash or a time of 0 is the default of its tagged field, and left out.
+            Self::Epoch(value) | Self::TargetEpoch(value) => {
+                let (epoch, tagged) = (*value)?;
+                out.int32(epoch.0);
+                out.tagged(&[(0, tagged.to_be_bytes().to_vec())][..usize::from(tagged != 0)]);
+            }
+            Self::Member { value, .. } => value.as_ref()?.encode(&mut out),
+            Self::Target { value, .. } => {
+                out.topics(value.as_ref()?.iter().copied(), |out, partitions| {
+                    out.compact_array(partitions.iter(), |out, at| out.int32(at.partition.cast_signed()));
+                    out.tagged(&[]);
+                });
+                out.tagged(&[]);
+            }
+            Self::Current { value, .. } => {
+                let standing = &value.as_ref()?.standing;
+                out.int32(standing.epoch.0);
+                out.int32(standing.previous_epoch.0);
+                out.0.push(state_number(standing.state));
+                out.epochs(&standing.assigned);
+                out.epochs(&standing.revoking);
+                out.tagged(&[]);
+            }
+            Self::Regex { value, .. } => {
+                let value = value.as_ref()?;
+                out.compact_array(value.topics.iter(), |out, topic| out.compact_string(topic));
+                out.int64(value.version);
+                out.int64(value.timestamp);
+                out.tagged(&[]);
+            }
+        }
+        Some(out.0)
+    }
+
+    /// Reads what follows the kind of a record; `None` if it is of no kind known here, or cut short.
+    pub(super) fn decode(kind: i16, key: &mut Reader, value: Option<&[u8]>) -> Option<(Name, Self)> {
+        let group = key.string()?;
+        let body = |value: &mut Reader| (value.int16()? == VERSION).then_some(());
+        macro_rules! value {
+            ($decode:expr) => {
+                transpose(value.map(|bytes| {
+                    let mut bytes = Reader(bytes);
+                    body(&mut bytes)?;
+                    $decode(&mut bytes)
+                }))?
+            };
+        }
+        let record = match kind {
+            GROUP_EPOCH => Self::Epoch(value!(epoch_and_number)),
+            MEMBER => Self::Member { member: key.string()?, value: value!(ConsumerMemberValue::decode) },
+            TARGET_EPOCH => Self::TargetEpoch(value!(epoch_and_number)),
+            TARGET => Self::Target { member: key.string()?, value: value!(target) },
+            CURRENT => Self::Current { member: key.string()?, value: value!(CurrentMemberValue::decode) },
+            REGEX => Self::Regex { regex: key.string()?, value: value!(RegexValue::decode) },
+            _ => return None,
+        };
+        Some((group, record))
+    }
+}
+
+fn epoch_and_number(bytes: &mut Reader) -> Option<(Generation, i64)> {
+    let epoch = Generation(bytes.int32()?);
+    let number = bytes.tagged(0)?.map_or(Some(0), |field| Some(i64::from_be_bytes(field.try_into().ok()?)))?;
+    Some((epoch, number))
+}
+
+fn target(bytes: &mut Reader) -> Option<Vec<TopicPartition>> {
+    let topics = bytes.compact_array(|bytes| {
+        let topic = bytes.topic()?;
+        let partitions = bytes.compact_array(Reader::int32)?;
+        bytes.tagged(0)?;
+        Some((topic, partitions))
+    })?;
+    let flat = topics.into_iter().flat_map(|(topic, partitions)| {
+        partitions.into_iter().map(move |partition| TopicPartition::new(topic, partition.cast_unsigned()))
+    });
+    Some(flat.collect())
+}
+
+impl ConsumerMemberValue {
+    fn encode(&self, out: &mut Writer) {
+        out.compact_nullable(self.instance_id.as_deref());
+        out.compact_nullable(self.rack.as_deref());
+        out.compact_string(&self.client_id);
+        out.compact_string(&self.host);
+        out.compact_array(self.topics.iter(), |out, topic| out.compact_string(topic));
+        out.compact_nullable(self.regex.as_deref());
+        match self.rebalance_timeout {
+            Some(timeout) => out.millis(timeout),
+            None => out.int32(-1),
+        }
+        out.compact_nullable(self.server_assignor.as_deref());
+        let classic = self.classic.as_ref().map(|(session_timeout, protocols)| {
+            let mut field = Writer::default();
+            // The struct is there.
+            field.0.push(1);
+            field.millis(*session_timeout);
+            field.compact_array(protocols.iter(), |out, (name, subscription)| {
+                out.compact_string(name);
+                out.compact_bytes(&encode_subscription(subscription));
+                out.tagged(&[]);
+            });
+            field.tagged(&[]);
+            (0, field.0)
+        });
+        out.tagged(classic.as_slice());
+    }
+
+    fn decode(bytes: &mut Reader) -> Option<Box<Self>> {
+        let mut value = Self {
+            instance_id: bytes.compact_nullable()?,
+            rack: bytes.compact_nullable()?,
+            client_id: bytes.compact_string()?,
+            host: bytes.compact_string()?,
+            topics: bytes.compact_array(Reader::compact_string)?,
+            regex: bytes.compact_nullable()?,
+            rebalance_timeout: u64::try_from(bytes.int32()?).ok().map(Duration::millis),
+            server_assignor: bytes.compact_nullable()?,
+            classic: None,
+        };
+        if let Some(field) = bytes.tagged(0)? {
+            let mut field = Reader(field);
+            if field.take(1)? == [1] {
+                let session_timeout = field.millis()?;
+                let protocols = field.compact_array(|bytes| {
+                    let name = bytes.compact_string()?;
+                    let subscription = Rc::new(decode_subscription(bytes.compact_bytes()?)?);
+                    bytes.tagged(0)?;
+                    Some((name, subscription))
+                })?;
+                value.classic = Some((session_timeout, protocols));
+            }
+        }
+        Some(Box::new(value))
+    }
+}
+
+impl CurrentMemberValue {
+    fn decode(bytes: &mut Reader) -> Option<Self> {
+        let epoch = Generation(bytes.int32()?);
+        let previous_epoch = Generation(bytes.int32()?);
+        let state = state_of(bytes.take(1)?.first().copied()?);
+        let assigned = Rc::new(bytes.epochs(epoch)?);
+        let revoking = Rc::new(bytes.epochs(epoch)?);
+        bytes.tagged(0)?;
+        Some(Self { standing: Standing { epoch, previous_epoch, state, assigned, revoking } })
+    }
+}
+
+impl RegexValue {
+    fn decode(bytes: &mut Reader) -> Option<Self> {
+        let topics = bytes.compact_array(Reader::compact_string)?;
+        let (version, timestamp) = (bytes.int64()?, bytes.int64()?);
+        bytes.tagged(0)?;
+        Some(Self { topics, version, timestamp })
+    }
+}
+
+/// `MemberState.value`.
+const fn state_number(state: Option<ReconciliationState>) -> u8 {
+    match state {
+        Some(ReconciliationState::Stable) => 0,
+        Some(ReconciliationState::UnrevokedPartitions) => 1,
+        Some(ReconciliationState::UnreleasedPartitions) => 2,
+        None => 127,
+    }
+}
+
+const fn state_of(number: u8) -> Option<ReconciliationState> {
+    match number {
+        0 => Some(ReconciliationState::Stable),
+        1 => Some(ReconciliationState::UnrevokedPartitions),
+        2 => Some(ReconciliationState::UnreleasedPartitions),
+        _ => None,
+    }
+}
+
+/// The types that the newer, flexible versions of Kafka's protocol are made of: lengths are written plus one, as
+/// unsigned varints, and every struct ends with its tagged fields (KIP-482).
+impl Writer {
+    fn compact_string(&mut self, value: &str) {
+        self.compact_bytes(value.as_bytes());
+    }
+
+    fn compact_nullable(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.compact_string(value),
+            None => self.uvarint(0),
+        }
+    }
+
+    fn compact_bytes(&mut self, value: &[u8]) {
+        self.uvarint(value.len() as u32 + 1);
+        self.0.extend_from_slice(value);
+    }
+
+    fn compact_array<T>(&mut self, elements: impl ExactSizeIterator<Item = T>, write: impl Fn(&mut Self, T)) {
+        self.uvarint(elements.len() as u32 + 1);
+        elements.for_each(|element| write(self, element));
+    }
+
+    fn tagged(&mut self, fields: &[(u32, Vec<u8>)]) {
+        self.uvarint(fields.len() as u32);
+        for (tag, field) in fields {
+            self.uvarint(*tag);
+            self.uvarint(field.len() as u32);
+            self.0.extend_from_slice(field);
+        }
+    }
+
+    /// A list of topics, each by its id and with what `write` makes of its partitions.
+    fn topics(
+        &mut self,
+        partitions: impl Iterator<Item = TopicPartition>,
+        write: impl Fn(&mut Self, &[TopicPartition]),
+    ) {
+        let mut sorted: Vec<TopicPartition> = partitions.collect();
+        sorted.sort_unstable();
+        let topics: Vec<&[TopicPartition]> = sorted.chunk_by(|a, b| a.topic == b.topic).collect();
+        self.compact_array(topics.into_iter(), |out, partitions| {
+            out.0.extend_from_slice(&uuid(partitions[0].topic).to_be_bytes());
+            write(out, partitions);
+        });
+    }
+
+    fn epochs(&mut self, epochs: &Epochs) {
+        self.topics(epochs.keys().copied(), |out, partitions| {
+            out.compact_array(partitions.iter(), |out, at| out.int32(at.partition.cast_signed()));
+            let mut field = Self::default();
+            let known = partitions.iter().filter_map(|at| epochs.get(at)).collect::<Vec<_>>();
+            field.compact_array(known.into_iter(), |out, epoch| out.int32(epoch.0));
+            out.tagged(&[(0, field.0)]);
+        });
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn compact_bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.uvarint()?.checked_sub(1)?;
+        self.take(length as usize)
+    }
+
+    fn compact_string(&mut self) -> Option<Name> {
+        Some(std::str::from_utf8(self.compact_bytes()?).ok()?.into())
+    }
+
+    fn compact_nullable(&mut self) -> Option<Option<Name>> {
+        if self.0.first() == Some(&0) {
+            self.take(1)?;
+            return Some(None);
+        }
+        self.compact_string().map(Some)
+    }
+
+    fn compact_array<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = self.uvarint()?.checked_sub(1)?;
+        (0..length).map(|_| element(self)).collect()
+    }
+
+    /// Reads the tagged fields that end a struct; the one of that tag, if it is there, is given back.
+    fn tagged(&mut self, wanted: u32) -> Option<Option<&'a [u8]>> {
+        let mut found = None;
+        for _ in 0..self.uvarint()? {
+            let (tag, size) = (self.uvarint()?, self.uvarint()?);
+            let field = self.take(size as usize)?;
+            if tag == wanted {
+                found = Some(field);
+            }
+        }
+        Some(found)
+    }
+
+    fn topic(&mut self) -> Option<TopicId> {
+        topic_of(u128::from_be_bytes(self.fixed()?))
+    }
+
+    /// Partitions with the epochs in which they were assigned; older coordinators wrote none, and meant the member's.
+    fn epochs(&mut self, member_epoch: Generation) -> Option<Epochs> {
+        let topics = self.compact_array(|bytes| {
+            let topic = bytes.topic()?;
+            let partitions = bytes.compact_array(Self::int32)?;
+            let epochs = match bytes.tagged(0)? {
+                Some(field) => Reader(field).compact_array(Self::int32)?,
+                None => vec![member_epoch.0; partitions.len()],
+            };
+            Some((topic, partitions, epochs))
+        })?;
+        let flat = topics.into_iter().flat_map(|(topic, partitions, epochs)| {
+            let at = move |partition: i32| TopicPartition::new(topic, partition.cast_unsigned());
+            partitions.into_iter().zip(epochs).map(move |(partition, epoch)| (at(partition), Generation(epoch)))
+        });
+        Some(flat.collect())
+    }
+}
