@@ -53,6 +53,7 @@ const MACHINES: &[&str] = &[
     "coordinator",
     "group",
     "group_log",
+    "modern_group",
     "lifecycle",
     "observer",
 ];

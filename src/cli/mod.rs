@@ -2,6 +2,8 @@
 
 pub mod run;
 
+mod compare;
+
 pub mod check;
 
 pub mod shell;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::compare::Comparison;
 use super::{Outcome, read_scenario, table};
 use crate::kafka::ids::ClientId;
 use crate::sim::command::Command;
@@ -35,6 +36,18 @@ pub struct RunArgs {
     /// Print one line a fact.
     #[arg(long)]
     pub trace: bool,
+    /// Run it three times, with its groups' consumers under the eager (range), the cooperative (cooperative-sticky) and
+    /// the consumer protocol (KIP-848), and print what each rebalance cost.
+    ///
+    /// UNREAD S are partition-seconds in which nobody read a partition; MOVED partitions that have another reader
+    /// afterwards; REDELIVERED records that the group processed again; MESSAGES and BYTES what members and coordinator
+    /// sent from the rebalance's begin to its end. With --json one object: {"format":1, "scenario", "seed",
+    /// "protocols": [{"protocol": "eager"|"cooperative"|"consumer", "config", "trace_hash", "violations",
+    /// "groups": {NAME: {"rebalances": [{"number", "began_us", "ended_us", "duration_us", "generation", "unread_us",
+    /// "moved", "redelivered", "messages", "bytes"}], "total": {the same}}}}]}. Expectations are not looked at. The
+    /// exit status is 1 where a run broke a promise of the model.
+    #[arg(long, conflicts_with = "trace")]
+    pub compare: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -51,6 +64,7 @@ struct ToolRun {
 impl RunArgs {
     pub fn run(&self) -> Outcome {
         match self.prepare() {
+            Ok((scenario, commands)) if self.compare => self.compare(&scenario, &commands).unwrap_or_else(Outcome::wrong),
             Ok((scenario, commands)) => self.play(&scenario, &commands).unwrap_or_else(Outcome::wrong),
             Err(why) => Outcome::wrong(why),
         }
@@ -71,6 +85,16 @@ impl RunArgs {
             ));
         }
         Ok((scenario, commands))
+    }
+
+    fn compare(&self, scenario: &Scenario, commands: &[(Instant, Command)]) -> Result<Outcome, String> {
+        let comparison = Comparison::of(scenario, commands)?;
+        let stdout = if self.json {
+            serde_json::to_string(&comparison).map_err(|error| error.to_string())? + "\n"
+        } else {
+            comparison.to_table()
+        };
+        Ok(Outcome { stdout, status: u8::from(!comparison.is_good()), ..Outcome::default() })
     }
 
     fn play(&self, scenario: &Scenario, commands: &[(Instant, Command)]) -> Result<Outcome, String> {

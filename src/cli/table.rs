@@ -24,7 +24,7 @@ pub fn report(report: &Report) -> String {
 }
 
 /// A table under a line of headings, or nothing where it has no rows. Columns of `numbers` stand at the right.
-fn table(headings: &[&str], numbers: &[u32], rows: Vec<Vec<String>>) -> String {
+pub fn table(headings: &[&str], numbers: &[u32], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -91,6 +91,7 @@ const KINDS: &[Kind] = &[
     ("assignor_server_range", &[], |_, case, findings| assignors::assignor(Assignor::ServerRange, case, findings)),
     ("assignor_server_uniform", &[], |_, case, findings| assignors::assignor(Assignor::ServerUniform, case, findings)),
     ("group_classic", &[], groups::group_coordinator),
+    ("group_consumer848", &[], groups::group_coordinator),
     ("placement", &[], placement::placement),
     ("high_watermark", &[], replication::high_watermark),
     ("epoch_cache", &[], replication::epoch_cache),

@@ -557,6 +557,10 @@ settings! {
         group_min_session_timeout: Duration = "group.min.session.timeout.ms", "6000", [0, ANY], "[0,...]", "shortest session timeout a member may ask for.";
         group_max_session_timeout: Duration = "group.max.session.timeout.ms", "1800000", [0, ANY], "[0,...]", "longest session timeout a member may ask for.";
         group_consumer_session_timeout: Duration = "group.consumer.session.timeout.ms", "45000", [1, ANY], "[1,...]", "group.protocol=consumer: a member that is not heard of for this long is out.";
+        group_consumer_min_session_timeout: Duration = "group.consumer.min.session.timeout.ms", "45000", [1, ANY], "[1,...]", "the shortest group.consumer.session.timeout.ms.";
+        group_consumer_max_session_timeout: Duration = "group.consumer.max.session.timeout.ms", "60000", [1, ANY], "[1,...]", "the longest group.consumer.session.timeout.ms.";
+        group_consumer_min_heartbeat_interval: Duration = "group.consumer.min.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "the shortest group.consumer.heartbeat.interval.ms.";
+        group_consumer_max_heartbeat_interval: Duration = "group.consumer.max.heartbeat.interval.ms", "15000", [1, ANY], "[1,...]", "the longest group.consumer.heartbeat.interval.ms.";
         group_consumer_heartbeat_interval: Duration = "group.consumer.heartbeat.interval.ms", "5000", [1, ANY], "[1,...]", "group.protocol=consumer: the time between heartbeats that members are told.";
         group_consumer_max_size: u32 = "group.consumer.max.size", "2147483647", [1, 2_147_483_647], "[1,...]", "group.protocol=consumer: most members of a group.";
         group_consumer_assignors: ServerAssignors = "group.consumer.assignors", "uniform,range", [0, ANY], "a list of [uniform, range]", "group.protocol=consumer: the assignors that members may ask for; the first one is used where nobody asks.";
@@ -631,4 +635,31 @@ pub const DYNAMIC_BROKER_SETTINGS: [&str; 5] = [
 fn nearest(key: &str, settings: &'static [Setting]) -> Option<&'static str> {
     let best = settings.iter().map(|setting| (strsim::levenshtein(key, setting.name), setting.name)).min()?;
     (best.0 <= key.len() / 3).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_by_duration_is_read_as_java_writes_durations() {
+        for (text, millis) in [
+            ("PT1H", Some(3_600_000)),
+            ("P1DT2H3M4.5S", Some(93_784_500)),
+            ("P2D", Some(172_800_000)),
+            ("pt0.25s", Some(250)),
+            ("PT0S", Some(0)),
+            ("1H", None),
+            ("P", None),
+            ("PT", None),
+            ("P1H", None),
+            ("PT-1S", None),
+            ("PT1M2H", None),
+        ] {
+            assert_eq!(iso_duration(text), millis.map(Duration::millis), "{text}");
+        }
+        let reset = OffsetReset::parse("by_duration:PT1M0.5S", 0, 0).expect("a reset");
+        assert_eq!(reset.show(), "by_duration:PT60.500S");
+        assert_eq!(OffsetReset::parse(&reset.show(), 0, 0), Some(reset));
+    }
 }

@@ -268,7 +268,7 @@ impl Consumer {
 
     /// Changes what the application does with records, from the next one on.
     pub fn set_task(&mut self, task: Task) {
-        self.share.iter_mut().for_each(|share| share.set_work(task.work));
+        self.share.iter_mut().for_each(|share| share.set_task(task.clone()));
         self.application.set_task(task);
     }
 
@@ -429,6 +429,10 @@ impl Consumer {
             out.cancel_timer(Timer::PollDeadline);
         }
         self.do_what_was_asked(now, out);
+        // What the background met comes up here, and nothing else is done (`pollHeartbeat`).
+        if self.fatal.is_some() {
+            return self.end_fatally(now, out);
+        }
         if self.is_member() {
             if self.keep_membership(now, out) {
                 self.commit_if_due(now, out);
@@ -443,9 +447,7 @@ impl Consumer {
         }
         self.find_positions(now, out);
         if self.fatal.is_some() {
-            self.closing = Closing::Requested;
-            self.close(now, out);
-            return false;
+            return self.end_fatally(now, out);
         }
         self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
         self.send_fetches(now, out);
@@ -455,6 +457,13 @@ impl Consumer {
             out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
         }
         returns
+    }
+
+    /// poll() throws, and the application closes its consumer.
+    fn end_fatally(&mut self, now: Instant, out: &mut Effects) -> bool {
+        self.closing = Closing::Requested;
+        self.close(now, out);
+        false
     }
 
     /// Whether a group gives it its partitions, or will.

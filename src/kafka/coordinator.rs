@@ -19,6 +19,7 @@
 
 mod admin;
 mod group;
+mod migration;
 mod modern;
 mod offsets;
 mod shard;
@@ -29,6 +30,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use self::group::Group;
+use self::modern::OwnAssignor;
 pub use self::offsets::CommittedOffset;
 use self::shard::{Host, Shard};
 pub use self::share::ShareAsk;
@@ -47,7 +49,7 @@ use super::message::{
     ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, Request, Response,
 };
 use super::metadata::MetadataImage;
-use super::modern_group::{self, ConsumerGroup};
+use super::modern_group::{self, Assign, ConsumerGroup};
 use super::partitioner;
 use super::record::Batch;
 use super::share::group::heartbeat_error;
@@ -87,6 +89,7 @@ impl GroupCoordinator {
                 rng,
                 topics: BTreeMap::new(),
                 image: MetadataImage::default(),
+                assign: OwnAssignor::default(),
                 next_write: 0,
                 share_asks: Vec::new(),
             },
@@ -94,6 +97,12 @@ impl GroupCoordinator {
             expiry_armed: false,
             write_deadline: None,
         }
+    }
+
+    /// From here on, groups of the consumer protocol are assigned by this, in the place of Kafka's own assignors
+    /// (`group.consumer.assignors` takes classes of one's own).
+    pub fn assign_by(&mut self, assign: std::rc::Rc<Assign>) {
+        self.host.assign = OwnAssignor(Some(assign));
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to.

@@ -38,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use self::rebalance::JoinWait;
+pub use self::requests::new_member_id;
 use super::config::BrokerConfig;
 use super::effects::{Effects, Timer};
 use super::error::ErrorCode;
@@ -493,6 +494,28 @@ impl Member {
 
     pub fn client_id(&self) -> &Name {
         &self.client_id
+    }
+
+    pub fn instance_id(&self) -> Option<&Name> {
+        self.instance_id.as_ref()
+    }
+
+    /// The machine it runs on, as tools print it.
+    pub fn host(&self) -> &Name {
+        &self.host
+    }
+
+    pub fn session_timeout(&self) -> Duration {
+        self.session_timeout
+    }
+
+    pub fn rebalance_timeout(&self) -> Duration {
+        self.rebalance_timeout
+    }
+
+    /// Assignors it can work with, the preferred one first, each with its subscription.
+    pub fn protocols(&self) -> &[(Name, Rc<Subscription>)] {
+        &self.protocols
     }
 
     /// Its partitions in the current generation.

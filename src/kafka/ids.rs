@@ -119,5 +119,10 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Where share coordinators keep the state of share groups.
 pub const SHARE_STATE_TOPIC: &str = "__share_group_state";
 
+/// Whether a topic is one of those that coordinators keep their state in (`Topic.isInternal`).
+pub fn is_internal_topic(name: &str) -> bool {
+    [OFFSETS_TOPIC, SHARE_STATE_TOPIC].contains(&name)
+}
+
 /// The voters of the metadata quorum, as every node has them configured (`controller.quorum.voters`).
 pub type Voters = Rc<[ControllerId]>;

@@ -31,6 +31,7 @@
 //! own (`group.consumer.assignor.offload.enable`), members that let the coordinator make up their id (version 0), and
 //! the very function that Kafka hashes a topic's metadata with. Groups are described as they are, committed or not.
 
+mod classic;
 mod heartbeat;
 mod offsets;
 mod reconcile;
@@ -41,9 +42,11 @@ mod target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+pub use self::classic::upgraded;
 pub use self::heartbeat::check;
 pub use self::reconcile::{Reconciliation, Standing};
 pub use self::replay::ResolvedRegex;
+pub use self::target::topics_hash;
 use super::assignor::{Assignments, Member as AssignorMember, Topics};
 use super::config::{BrokerConfig, ServerAssignor};
 use super::effects::{Effects, Timer};
@@ -79,6 +82,8 @@ pub struct ConsumerGroup {
     phase: ModernGroupPhase,
     /// The topics are known as of that group epoch; `None` once they may have changed.
     metadata_seen: Option<Generation>,
+    /// Classic members that were told to join again.
+    expected: BTreeSet<Name>,
 }
 
 /// A member of a group of the consumer protocol (`ConsumerGroupMember`).
@@ -142,6 +147,7 @@ impl ConsumerGroup {
             regexes: BTreeMap::new(),
             phase: ModernGroupPhase::Empty,
             metadata_seen: None,
+            expected: BTreeSet::new(),
         }
     }
 
@@ -250,6 +256,8 @@ impl ConsumerGroup {
             Some(timeout) if member.is_revoking() && member.classic.is_none() => {
                 turn.out.set_timer(turn.now + timeout, timer);
             }
+            // What classic members have to do by then is theirs to count.
+            _ if member.classic.is_some() => {}
             _ => turn.out.cancel_timer(timer),
         }
     }

@@ -20,6 +20,7 @@ mod print;
 mod produce;
 mod quorum;
 mod reassign;
+mod share_groups;
 mod topics;
 
 pub use command::ToolCommand;
@@ -108,6 +109,7 @@ enum Talk {
     Elect(elect::Talk),
     Reassign(reassign::Talk),
     Groups(groups::Talk),
+    ShareGroups(share_groups::Talk),
     ListGroups(list_groups::Talk),
     LogDirs(log_dirs::Talk),
     GetOffsets(get_offsets::Talk),
@@ -125,6 +127,7 @@ impl Talk {
             Job::Elect(job) => Self::Elect(elect::Talk::new(job.clone())),
             Job::Reassign(job) => Self::Reassign(reassign::Talk::new(job.clone())),
             Job::Groups(job) => Self::Groups(groups::Talk::new(job.clone())),
+            Job::ShareGroups(job) => Self::ShareGroups(share_groups::Talk::new(job.clone())),
             Job::ListGroups(job) => Self::ListGroups(list_groups::Talk::new(job.clone())),
             Job::GetOffsets(job) => Self::GetOffsets(get_offsets::Talk::new(job.clone())),
             Job::LogDirs(job) => Self::LogDirs(log_dirs::Talk::new(job.clone())),
@@ -144,6 +147,7 @@ impl Talk {
             Self::Elect(talk) => talk.next(),
             Self::Reassign(talk) => talk.next(paper, rng),
             Self::Groups(talk) => talk.next(now, paper),
+            Self::ShareGroups(talk) => talk.next(paper),
             Self::ListGroups(talk) => talk.next(paper),
             Self::LogDirs(talk) => talk.next(paper),
             Self::GetOffsets(talk) => talk.next(paper),
@@ -164,6 +168,7 @@ impl Talk {
             Self::Elect(talk) => talk.answer(response, paper),
             Self::Reassign(talk) => talk.answer(response, paper),
             Self::Groups(talk) => talk.answer(from, response, paper),
+            Self::ShareGroups(talk) => talk.answer(from, response, paper),
             Self::ListGroups(talk) => talk.answer(response),
             Self::LogDirs(talk) => talk.answer(from, response, paper),
             Self::GetOffsets(talk) => talk.answer(from, response, paper),
@@ -178,6 +183,7 @@ impl Talk {
     fn no_answer(&mut self) {
         match self {
             Self::Groups(talk) => talk.no_answer(),
+            Self::ShareGroups(talk) => talk.no_answer(),
             Self::ListGroups(talk) => talk.no_answer(),
             Self::Produce(talk) => talk.no_answer(),
             Self::Consume(talk) => talk.no_answer(),
@@ -199,6 +205,7 @@ impl Talk {
             Self::Elect(talk) => talk.give_up(paper),
             Self::Reassign(talk) => talk.give_up(paper),
             Self::Groups(talk) => talk.give_up(paper),
+            Self::ShareGroups(talk) => talk.give_up(paper),
             Self::ListGroups(talk) => talk.give_up(paper),
             Self::LogDirs(talk) => talk.give_up(paper),
             Self::GetOffsets(talk) => talk.give_up(paper),

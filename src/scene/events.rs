@@ -3,7 +3,9 @@
 use super::focus::Thing;
 use super::words;
 use crate::kafka::fact::{EnsemblePhase, Fact, GroupPhase, LeaveReason, NodeState, QuorumPhase};
-use crate::kafka::ids::{BrokerId, ControllerId, Node, OFFSETS_TOPIC, TopicPartition};
+use crate::kafka::ids::{
+    BrokerId, ControllerId, Node, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicPartition, is_internal_topic,
+};
 use crate::sim::trace::{Names, Stamped};
 use crate::time::{Duration, Instant};
 
@@ -73,7 +75,7 @@ pub fn event(stamped: &Stamped, names: &Names) -> Option<Event> {
 
 /// Whether a step through the run stops at a fact: a listed event, or records that move.
 pub fn matters(stamped: &Stamped, names: &Names) -> bool {
-    let internal = |partition: &TopicPartition| names.topic(partition.topic) == OFFSETS_TOPIC;
+    let internal = |partition: &TopicPartition| is_internal_topic(names.topic(partition.topic));
     match &stamped.fact {
         Fact::Appended { partition, .. } | Fact::HighWatermark { partition, leader: true, .. } => !internal(partition),
         Fact::RecordsSent { .. } | Fact::BatchAcked { .. } | Fact::Polled { .. } | Fact::Processed { .. } => true,
@@ -126,7 +128,7 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
     use Weight::{Listed, Marked, Minor};
     let who = stamped.node.map(|node| names.node(node)).unwrap_or_default();
     let p = |partition: &TopicPartition| names.partition(*partition);
-    let internal = |partition: &TopicPartition| names.topic(partition.topic) == OFFSETS_TOPIC;
+    let internal = |partition: &TopicPartition| is_internal_topic(names.topic(partition.topic));
     Some(match &stamped.fact {
         Fact::Command { text } => (Asked, Marked, "command", text.to_string()),
         Fact::NetworkChanged { text } => (Warn, Listed, "network", format!("Network: {text}.")),
@@ -153,7 +155,11 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
         }
         Fact::TopicCreated { name, partitions, replication_factor, .. } => {
             let partitions = words::count(u64::from(*partitions), "partition");
-            let purpose = if &**name == OFFSETS_TOPIC { ", where groups keep what they committed" } else { "" };
+            let purpose = match &**name {
+                OFFSETS_TOPIC => ", where groups keep what they committed",
+                SHARE_STATE_TOPIC => ", where share groups keep what became of records",
+                _ => "",
+            };
             let text = format!("{name} is created{purpose}: {partitions}, {replication_factor} replicas each.");
             (Plain, Listed, "topic", text)
         }
@@ -165,7 +171,8 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
             let value = value.as_deref().unwrap_or("its default");
             let text = format!("{resource}: {key} is now {value}.");
             // What Kafka sets on its own topics is nobody's news.
-            (Plain, if text.contains(OFFSETS_TOPIC) { Minor } else { Listed }, "config", text)
+            let internal = [OFFSETS_TOPIC, SHARE_STATE_TOPIC].iter().any(|topic| text.contains(topic));
+            (Plain, if internal { Minor } else { Listed }, "config", text)
         }
         Fact::LeaderElected { partition, .. } if internal(partition) => return None,
         Fact::LeaderElected { partition, leader: Some(leader), epoch, unclean, .. } => {

@@ -318,10 +318,57 @@ fn consumer(world: &World, id: ClientId) -> Option<Inspection> {
     Some(Inspection { title: name, subtitle: format!("consumer · {group}"), sections, why: None })
 }
 
+/// A group of the consumer protocol (KIP-848): what each member reads, and what it is still to give up.
+fn consumer_group(world: &World, name: &str) -> Option<Inspection> {
+    let found = world.brokers().filter_map(|(id, _, broker)| {
+        let coordinator = broker?.coordinator();
+        let group = coordinator.group(name)?.as_consumer()?;
+        Some((id, group, coordinator.assignor_of(group)))
+    });
+    let (broker, group, assignor) = found.max_by_key(|(_, group, _)| group.epoch())?;
+    let rows = vec![
+        Row::new("State", group.phase().name()).changed_if(group.phase().name() != "Stable"),
+        Row::new("Group epoch", group.epoch().to_string()),
+        Row::new("Assignment epoch", group.assignment_epoch().to_string()),
+        Row::new("Assignor", assignor),
+        Row::new("Coordinator", format!("broker-{broker}")).to(Thing::Node(Node::Broker(broker))),
+    ];
+    let members = group.members().map(|member| {
+        let named = |at| world.names().partition(at);
+        let list: Vec<String> = member.assigned().map(named).collect();
+        let mut text = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+        let going: Vec<String> = member.standing().revoking.keys().copied().map(named).collect();
+        if !going.is_empty() {
+            text += &format!(" · gives up {}", going.join(", "));
+        }
+        Row::new(member.client_id().to_string(), format!("{text} · epoch {}", member.epoch()))
+    });
+    let sections =
+        vec![Section::new("", rows), Section::new("Members", members.collect()), committed_offsets(world, name)];
+    Some(Inspection {
+        title: name.to_owned(),
+        subtitle: "consumer group · consumer protocol".to_owned(),
+        sections,
+        why: None,
+    })
+}
+
+fn committed_offsets(world: &World, name: &str) -> Section {
+    let committed = world.books().groups().get(name).into_iter().flat_map(|account| &account.committed);
+    let offsets = committed.map(|(partition, offset)| {
+        let end = world.serving_replica(*partition).map(|replica| replica.high_watermark());
+        let lag = end.map_or_else(String::new, |end| format!(" · lag {}", (end - offset).max(0)));
+        Row::new(world.names().partition(*partition), format!("{offset}{lag}")).to(Thing::Partition(*partition))
+    });
+    Section::new("Committed offsets", offsets.collect())
+}
+
 fn group(world: &World, name: &str) -> Option<Inspection> {
     let found =
         world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(name)?.as_classic()?)));
-    let (broker, group) = found.max_by_key(|(_, group)| group.generation())?;
+    let Some((broker, group)) = found.max_by_key(|(_, group)| group.generation()) else {
+        return consumer_group(world, name);
+    };
     let mut sections = vec![Section::new(
         "",
         vec![
@@ -337,13 +384,7 @@ fn group(world: &World, name: &str) -> Option<Inspection> {
         Row::new(member.client_id().to_string(), if list.is_empty() { "nothing".to_owned() } else { list.join(", ") })
     });
     sections.push(Section::new("Members", members.collect()));
-    let committed = world.books().groups().get(name).into_iter().flat_map(|account| &account.committed);
-    let offsets = committed.map(|(partition, offset)| {
-        let end = world.serving_replica(*partition).map(|replica| replica.high_watermark());
-        let lag = end.map_or_else(String::new, |end| format!(" · lag {}", (end - offset).max(0)));
-        Row::new(world.names().partition(*partition), format!("{offset}{lag}")).to(Thing::Partition(*partition))
-    });
-    sections.push(Section::new("Committed offsets", offsets.collect()));
+    sections.push(committed_offsets(world, name));
     Some(Inspection {
         title: name.to_owned(),
         subtitle: "consumer group · classic protocol".to_owned(),

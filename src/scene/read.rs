@@ -1,5 +1,7 @@
 //! From the world to the stage: what every machine holds, and what is under way between them.
 
+mod share;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -11,7 +13,9 @@ use crate::kafka::consumer::{Consumer, Phase};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState, QuorumPhase};
 use crate::kafka::group::ClassicGroup;
-use crate::kafka::ids::{BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, TopicPartition};
+use crate::kafka::ids::{
+    BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, SHARE_STATE_TOPIC, TopicPartition, is_internal_topic,
+};
 use crate::kafka::log::{Log, Segment};
 use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
@@ -91,6 +95,9 @@ impl Reader {
                 continue;
             }
             let leader = registration.leader == Some(id);
+            if world.names().topic(partition.topic) == SHARE_STATE_TOPIC {
+                continue;
+            }
             if world.names().topic(partition.topic) == OFFSETS_TOPIC {
                 held += 1;
                 led += u32::from(leader);
@@ -230,7 +237,7 @@ impl Reader {
         let mut records = 0;
         let mut marks = [None; 3];
         for (partition, batch) in batches(&envelope.message) {
-            if world.names().topic(partition.topic) == OFFSETS_TOPIC {
+            if is_internal_topic(world.names().topic(partition.topic)) {
                 continue;
             }
             for look in self.looks(batch).iter() {
@@ -273,14 +280,14 @@ fn matters(world: &World, message: &Message) -> bool {
         Message::Request { request, .. } => match request {
             Request::Produce(_) | Request::JoinGroup(_) | Request::SyncGroup(_) | Request::LeaveGroup(_) => true,
             Request::AlterPartition(alter) => {
-                alter.partitions.iter().any(|change| world.names().topic(change.partition.topic) != OFFSETS_TOPIC)
+                alter.partitions.iter().any(|change| !is_internal_topic(world.names().topic(change.partition.topic)))
             }
             _ => false,
         },
         Message::Response { response, .. } => match response {
             Response::Produce(_) => true,
-            Response::Fetch(_) => {
-                batches(message).any(|(partition, _)| world.names().topic(partition.topic) != OFFSETS_TOPIC)
+            Response::Fetch(_) | Response::ShareFetch(_) => {
+                batches(message).any(|(partition, _)| !is_internal_topic(world.names().topic(partition.topic)))
             }
             _ => false,
         },
@@ -293,6 +300,9 @@ fn batches(message: &Message) -> Box<dyn Iterator<Item = (TopicPartition, &Batch
             Box::new(produce.partitions.iter().map(|(partition, batch)| (*partition, batch)))
         }
         Message::Response { response: Response::Fetch(fetch), .. } => Box::new(
+            fetch.partitions.iter().flat_map(|fetched| fetched.batches.iter().map(|batch| (fetched.partition, batch))),
+        ),
+        Message::Response { response: Response::ShareFetch(fetch), .. } => Box::new(
             fetch.partitions.iter().flat_map(|fetched| fetched.batches.iter().map(|batch| (fetched.partition, batch))),
         ),
         _ => Box::new(std::iter::empty()),
@@ -308,7 +318,8 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
         _ if records > 0 => FlightKind::Records,
         _ if is_ballot(api) => return (FlightKind::Ballot, ballot(message)),
         Message::Request { request, .. } => match request {
-            Request::Fetch(_) => FlightKind::Ask,
+            Request::Fetch(_) | Request::ShareFetch(_) => FlightKind::Ask,
+            Request::ShareGroupHeartbeat(_) => FlightKind::Pulse,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
             Request::ZkPing(_) | Request::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Control,
@@ -324,6 +335,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
             Response::Fetch(fetch) if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) => {
                 return (FlightKind::Control, "offsets");
             }
+            Response::ShareFetch(_) | Response::ShareGroupHeartbeat(_) => FlightKind::Pulse,
             Response::Fetch(_) | Response::Heartbeat(_) | Response::BrokerHeartbeat(_) => FlightKind::Pulse,
             Response::ZkPing(_) | Response::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Reply,
@@ -356,6 +368,15 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         }
         Response::Fetch(fetch) => {
             fetch.partitions.iter().map(|partition| partition.error).find(|error| !error.is_none())
+        }
+        Response::ShareGroupHeartbeat(heartbeat) => Some(heartbeat.error),
+        Response::ShareFetch(fetch) => {
+            let errors = fetch.partitions.iter().flat_map(|of| [of.error, of.acknowledge_error]);
+            [fetch.error].into_iter().chain(errors).find(|error| !error.is_none())
+        }
+        Response::ShareAcknowledge(said) => {
+            let errors = said.partitions.iter().map(|(_, error, _)| *error);
+            [said.error].into_iter().chain(errors).find(|error| !error.is_none())
         }
         Response::JoinGroup(join) => Some(join.error),
         Response::SyncGroup(sync) => Some(sync.error),
@@ -647,7 +668,10 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
     if frame.name.is_empty() {
         return GroupFrame { name: "without a group".to_owned(), line: "each reads everything".to_owned(), ..frame };
     }
-    let Some((_, group)) = found else { return frame };
+    if let Some((broker, state, line)) = share::group(world, &frame.name) {
+        return GroupFrame { state, line, coordinator: Some(Node::Broker(broker)), ..frame };
+    }
+    let Some((_, group)) = found else { return consumer_group_frame(world, frame) };
     let rebalancing = matches!(group.phase(), GroupPhase::PreparingRebalance | GroupPhase::CompletingRebalance);
     let (joined, all) =
         group.members().fold((0, 0), |(joined, all), member| (joined + u32::from(member.has_joined()), all + 1));
@@ -661,6 +685,22 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
     }
 }
 
+/// A group of the consumer protocol (KIP-848): nobody stops for the others.
+fn consumer_group_frame(world: &World, frame: GroupFrame) -> GroupFrame {
+    let coordinators = world.brokers().filter_map(|(id, _, broker)| {
+        let coordinator = broker?.coordinator();
+        let group = coordinator.group(&frame.name)?.as_consumer()?;
+        Some((id, group, coordinator.assignor_of(group)))
+    });
+    let Some((id, group, assignor)) = coordinators.max_by_key(|(_, group, _)| group.epoch()) else { return frame };
+    GroupFrame {
+        state: group.phase().name().to_owned(),
+        line: format!("epoch {} · {assignor}", group.epoch()),
+        coordinator: Some(Node::Broker(id)),
+        ..frame
+    }
+}
+
 fn lag(world: &World, partition: TopicPartition, committed: Offset) -> u64 {
     let end = world.serving_replica(partition).map_or(committed, |replica| replica.high_watermark());
     (end - committed).max(0).unsigned_abs()
@@ -670,6 +710,7 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
     let node = Node::Consumer(id);
     let now = world.now();
     let working = machine.and_then(Consumer::working);
+    let shared = machine.filter(|machine| machine.is_share()).and_then(Consumer::group);
     let chips = machine
         .into_iter()
         .flat_map(Consumer::assigned)
@@ -677,7 +718,10 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
             partition: assigned.partition,
             label: world.names().partition(assigned.partition),
             stopped,
-            lag: lag(world, assigned.partition, assigned.committed.unwrap_or(0)),
+            lag: match shared {
+                Some(group) => share::lag(world, group, assigned.partition),
+                None => lag(world, assigned.partition, assigned.committed.unwrap_or(0)),
+            },
         })
         .collect();
     let account = world.books().consumers().get(&id).copied().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What the charts draw: sums over equal stretches of time, and each partition's lag.
 
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{Name, OFFSETS_TOPIC, Offset, TopicPartition};
+use crate::kafka::ids::{Name, Offset, TopicPartition, is_internal_topic};
 use crate::sim::trace::{Names, Stamped};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -48,7 +48,9 @@ impl Series {
         let bucket = self.bucket(stamped.at);
         bucket.facts = bucket.facts.saturating_add(1);
         match &stamped.fact {
-            Fact::Appended { partition, count, leader: true, .. } if names.topic(partition.topic) != OFFSETS_TOPIC => {
+            Fact::Appended { partition, count, leader: true, .. }
+                if !is_internal_topic(names.topic(partition.topic)) =>
+            {
                 bucket.written += u64::from(*count);
             }
             Fact::Polled { count, .. } => bucket.read += u64::from(*count),

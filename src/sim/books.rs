@@ -107,14 +107,14 @@ impl Books {
                     return self.processed(group, (origin.producer, *partition), ordinals(origin));
                 }
             }
+            // A share group has no committed offset; everything before its start is done with.
+            Fact::ShareStartAdvanced { group, partition, to, .. } => {
+                self.groups.entry(group.clone()).or_default().committed.insert(*partition, *to);
+            }
             Fact::OffsetDeleted { group, partition } => {
                 if let Some(account) = self.groups.get_mut(group) {
                     account.committed.remove(partition);
                 }
-            }
-            // A share group has no committed offset; everything before its start is done with.
-            Fact::ShareStartAdvanced { group, partition, to, .. } => {
-                self.groups.entry(group.clone()).or_default().committed.insert(*partition, *to);
             }
             Fact::OffsetCommitted { group, partition, offset } => {
                 self.groups.entry(group.clone()).or_default().committed.insert(*partition, *offset);

@@ -32,7 +32,7 @@ pub use self::ledger::Account;
 use self::logs::LogChecks;
 use self::quorum::QuorumChecks;
 use crate::kafka::coordinator::GroupCoordinator;
-use crate::kafka::fact::{Fact, NodeState};
+use crate::kafka::fact::{Fact, LeaveReason, NodeState, ResetReason};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicPartition};
 use crate::kafka::log::Log;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -198,6 +198,21 @@ impl Checks {
                     let Some(Node::Consumer(member)) = stamped.node else { continue };
                     self.groups.assigned(stamped, group, *generation, partitions, member, world, verdict);
                 }
+                Fact::PartitionsRevoked { group, partitions } | Fact::PartitionsLost { group, partitions, .. } => {
+                    let Some(Node::Consumer(member)) = stamped.node else { continue };
+                    self.groups.released(group, partitions, member);
+                }
+                Fact::MemberReconciled { group, member, assigned, revoking, .. } => {
+                    let holds = assigned.iter().chain(revoking).cloned();
+                    self.groups.reconciled(stamped, group, member, holds, verdict);
+                }
+                Fact::MemberRemoved { group, member, reason } => {
+                    self.groups.removed(group, member);
+                    if *reason == LeaveReason::Replaced {
+                        self.groups.replaced(group);
+                    }
+                }
+                Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => self.groups.sought(*partition),
                 Fact::GroupState { group, to, generation, .. } => {
                     self.groups.generation(stamped, group, *generation, *to);
                 }
@@ -208,6 +223,7 @@ impl Checks {
                 }
                 Fact::CoordinatorLoaded { partition, .. } => {
                     let Some(broker) = broker else { continue };
+                    self.groups.forget_holders();
                     self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }
                 _ => {}

@@ -293,9 +293,6 @@ fn fmt_producer(f: &mut fmt::Formatter<'_>, spec: &ProducerSpec) -> fmt::Result 
 
 fn fmt_consumer(f: &mut fmt::Formatter<'_>, spec: &ConsumerSpec) -> fmt::Result {
     write!(f, "add consumer {}", spec.name)?;
-    if spec.share {
-        option(f, "type", "share")?;
-    }
     spec.group.iter().try_for_each(|group| option(f, "group", group))?;
     let (key, value) = spec.reading();
     option(f, key, &value)?;

@@ -24,6 +24,8 @@ pub mod letters;
 
 pub mod rebalances;
 
+pub mod compare;
+
 pub mod check;
 
 pub mod world;

@@ -2,12 +2,14 @@
 
 mod consuming;
 
-pub use consuming::{CONDUCT, Conduct, PARTITION, READING, partition, show_partitions};
+pub use consuming::{CONDUCT, Conduct, PARTITION, READING, TYPE, partition, show_partitions};
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::kafka::config::{Acks, BrokerConfig, ConsumerConfig, ProducerConfig, SettingError, TopicConfig};
+use crate::kafka::config::{
+    Acks, BrokerConfig, ConsumerConfig, GroupProtocol, ProducerConfig, SettingError, TopicConfig,
+};
 use crate::kafka::ids::{BrokerId, ControllerId, Name, ZooKeeperId};
 use crate::kafka::workload::Workload;
 use crate::time::{Duration, Instant};
@@ -73,8 +75,6 @@ pub struct ConsumerSpec {
     /// Without the prefix: `c1` is `consumer-c1`.
     pub name: String,
     pub group: Option<String>,
-    /// The group is a share group.
-    pub share: bool,
     /// Empty where it reads by a pattern or has its partitions assigned.
     pub topics: Vec<String>,
     /// `topics-pattern`: it subscribes to all topics whose whole name matches.
@@ -194,18 +194,6 @@ pub fn check_assignment(
     Ok(())
 }
 
-/// What [`consumer_type`] takes, for error messages.
-pub const CONSUMER_TYPES: &str = "`consumer` or `share`";
-
-/// Whether a consumer's `type` makes it a member of a share group.
-pub fn consumer_type(text: &str) -> Option<bool> {
-    match text {
-        "consumer" => Some(false),
-        "share" => Some(true),
-        _ => None,
-    }
-}
-
 fn is_given(overrides: &[(String, String)], key: &str) -> bool {
     overrides.iter().any(|(given, _)| given == key)
 }
@@ -256,6 +244,27 @@ pub fn consumer_config(overrides: &[(String, String)]) -> Result<ConsumerConfig,
     for (key, value) in overrides {
         config.set(key, value)?;
     }
+    let given = |keys: &[&'static str]| keys.iter().copied().find(|key| is_given(overrides, key));
+    match config.group_protocol {
+        GroupProtocol::Classic => {
+            if let Some(key) = given(&["group.remote.assignor"]) {
+                return Err(SettingError::Conflict(format!(
+                    "`{key}` cannot be set with `group.protocol=classic`: there the members' own assignors share the \
+                     partitions (`partition.assignment.strategy`)"
+                )));
+            }
+        }
+        GroupProtocol::Consumer => {
+            let theirs = ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"];
+            if let Some(key) = given(&theirs) {
+                return Err(SettingError::Conflict(format!(
+                    "`{key}` cannot be set with `group.protocol=consumer`: there the coordinator decides \
+                     (`group.consumer.session.timeout.ms`, `group.consumer.heartbeat.interval.ms`, \
+                     `group.consumer.assignors`)"
+                )));
+            }
+        }
+    }
     if config.heartbeat_interval >= config.session_timeout {
         return Err(SettingError::Conflict(format!(
             "`heartbeat.interval.ms` is {} and must be below `session.timeout.ms`, which is {}",
@@ -280,6 +289,12 @@ pub fn broker_config(overrides: &[(String, String)]) -> Result<BrokerConfig, Set
         ("group.min.session.timeout.ms", config.group_min_session_timeout),
         ("group.max.session.timeout.ms", config.group_max_session_timeout),
     )?;
+    let session = ("group.consumer.session.timeout.ms", config.group_consumer_session_timeout);
+    at_most(("group.consumer.min.session.timeout.ms", config.group_consumer_min_session_timeout), session)?;
+    at_most(session, ("group.consumer.max.session.timeout.ms", config.group_consumer_max_session_timeout))?;
+    let heartbeat = ("group.consumer.heartbeat.interval.ms", config.group_consumer_heartbeat_interval);
+    at_most(("group.consumer.min.heartbeat.interval.ms", config.group_consumer_min_heartbeat_interval), heartbeat)?;
+    at_most(heartbeat, ("group.consumer.max.heartbeat.interval.ms", config.group_consumer_max_heartbeat_interval))?;
     Ok(config)
 }
 

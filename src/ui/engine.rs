@@ -171,6 +171,11 @@ impl Engine {
         Ok(output)
     }
 
+    /// What was given by hand, each with its moment.
+    pub fn given(&self) -> Vec<(Instant, Command)> {
+        self.history.given().iter().map(|given| (given.at, given.command.clone())).collect()
+    }
+
     /// This run up to this moment, for a link.
     pub fn shared(&self) -> Shared {
         let given = self.history.given().iter().filter(|given| given.at <= self.now());

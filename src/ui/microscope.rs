@@ -10,6 +10,7 @@ use leptos::prelude::*;
 
 use super::browser;
 use super::canvas::microscope::{Lens, Microscope, Sight};
+use super::compare::{self, CompareView, Compared};
 use super::icons::{Glyph, Icon};
 use super::page::Page;
 use crate::kafka::ids::Node;
@@ -21,7 +22,7 @@ use crate::scene::microscope::{self, ScoreCard, Slide, Sort, Spot, Subject};
 use crate::scene::words;
 
 /// The slide on show, with its axis.
-type Shown = Arc<(Slide, Axis)>;
+pub type Shown = Arc<(Slide, Axis)>;
 
 /// How many messages the table has at the most.
 const LINES: usize = 400;
@@ -85,6 +86,9 @@ fn Sheet(page: Page) -> impl IntoView {
     let lens = RwSignal::new(Lens::default());
     let spot = RwSignal::new(None::<Spot>);
     let pointer = RwSignal::new(None::<f64>);
+    let compared = RwSignal::new(Compared::Not);
+    let comparing = Memo::new(move |_| compared.with(|compared| *compared != Compared::Not));
+    let even = RwSignal::new(true);
     // What a slide shows changes only while its rebalance, or what follows it closely, goes on.
     let stamp = Memo::new(move |_| {
         page.digest.track();
@@ -114,6 +118,7 @@ fn Sheet(page: Page) -> impl IntoView {
         if before.is_some_and(|before| before != subject) {
             lens.set(Lens::default());
             spot.set(None);
+            compared.set(Compared::Not);
         }
         subject
     });
@@ -150,35 +155,53 @@ fn Sheet(page: Page) -> impl IntoView {
                     </div>
                 </div>
                 <div class="tools">
-                    <button class="button icon" aria-label="Zoom in" data-testid="microscope-in" on:click=move |_| zoom(0.6)>"+"</button>
-                    <button class="button icon" aria-label="Zoom out" data-testid="microscope-out" on:click=move |_| zoom(1.0 / 0.6)>"−"</button>
-                    <button class="button" data-testid="microscope-fit" on:click=move |_| lens.set(Lens::default())>"Fit"</button>
+                    <Show when=move || !comparing.get()>
+                        <button class="button icon" aria-label="Zoom in" data-testid="microscope-in" on:click=move |_| zoom(0.6)>"+"</button>
+                        <button class="button icon" aria-label="Zoom out" data-testid="microscope-out" on:click=move |_| zoom(1.0 / 0.6)>"−"</button>
+                        <button class="button" data-testid="microscope-fit" on:click=move |_| lens.set(Lens::default())>"Fit"</button>
+                    </Show>
                     <button
                         class="button"
                         data-testid="microscope-axis"
-                        aria-pressed=move || eased.get().to_string()
-                        title="Quiet stretches are drawn together; press for a clock's even seconds"
-                        on:click=move |_| { eased.update(|eased| *eased = !*eased); lens.set(Lens::default()); }
+                        title="Eased: quiet stretches are drawn together. Clock: every second is as wide as any other."
+                        on:click=move |_| if comparing.get_untracked() {
+                            even.update(|even| *even = !*even);
+                        } else {
+                            eased.update(|eased| *eased = !*eased);
+                            lens.set(Lens::default());
+                        }
                     >
-                        {move || if eased.get() { "Eased time" } else { "Clock time" }}
+                        {move || if comparing.get() && !even.get() || !comparing.get() && eased.get() { "Eased time" } else { "Clock time" }}
+                    </button>
+                    <button
+                        class="button primary"
+                        data-testid="microscope-compare"
+                        on:click=move |_| if comparing.get_untracked() { compared.set(Compared::Not) } else { compare::start(page, compared) }
+                    >
+                        {move || if comparing.get() { "Back" } else { "Compare" }}
                     </button>
                     <button class="button icon" aria-label="Close the microscope" data-testid="microscope-close" on:click=move |_| page.subject.set(None)>
                         <Glyph icon=Icon::Close />
                     </button>
                 </div>
             </header>
-            {move || shown.with(|shown| shown.as_ref().map(|shown| score_view(&shown.0.score, shown.0.open)))}
-            <SheetCanvas page=page shown=shown lens=lens spot=spot pointer=pointer />
-            <Told page=page shown=shown spot=spot />
-            <details class="tables" data-testid="microscope-tables">
-                <summary>"The same as tables"</summary>
-                {move || shown.with(|shown| shown.as_ref().map(|shown| tables(&shown.0)))}
-            </details>
+            <Show when=move || comparing.get()>
+                <CompareView page=page compared=compared eased=Signal::derive(move || !even.get()) />
+            </Show>
+            <Show when=move || !comparing.get()>
+                {move || shown.with(|shown| shown.as_ref().map(|shown| score_view(&shown.0.score, shown.0.open)))}
+                <SheetCanvas page=page shown=shown lens=lens spot=spot pointer=pointer />
+                <Told page=page shown=shown spot=spot />
+                <details class="tables" data-testid="microscope-tables">
+                    <summary>"The same as tables"</summary>
+                    {move || shown.with(|shown| shown.as_ref().map(|shown| tables(&shown.0)))}
+                </details>
+            </Show>
         </section>
     }
 }
 
-fn score_view(card: &ScoreCard, open: bool) -> impl IntoView + use<> {
+pub fn score_view(card: &ScoreCard, open: bool) -> impl IntoView + use<> {
     let tile = |id: &'static str, value: String, unit: String, bad: bool| {
         view! { <div class="tile" class:bad=bad data-testid=format!("score-{id}")><b>{value}</b><span>{unit}</span></div> }
     };
@@ -211,13 +234,17 @@ fn keep_inside(lens: &mut Lens) {
     lens.down = lens.down.max(0.0);
 }
 
+/// The sheet of a slide: zoomed, panned, pointed at, and walked through by keys.
 #[component]
-fn SheetCanvas(
+pub fn SheetCanvas(
     page: Page,
     shown: Memo<Option<Shown>>,
     lens: RwSignal<Lens>,
     spot: RwSignal<Option<Spot>>,
     pointer: RwSignal<Option<f64>>,
+    /// It is of the run on show: a click goes to its moment there.
+    #[prop(default = true)]
+    seeks: bool,
 ) -> impl IntoView {
     let place = NodeRef::<Div>::new();
     let canvas = NodeRef::<Canvas>::new();
@@ -251,7 +278,8 @@ fn SheetCanvas(
             styled.set_value(themed);
             painter.restyle();
         }
-        let sight = Sight { lens: lens.get(), now: now.get(), spot: spot.get(), pointer: pointer.get() };
+        let now = if seeks { Some(now.get()) } else { None };
+        let sight = Sight { lens: lens.get(), now, spot: spot.get(), pointer: pointer.get() };
         shown.with(|shown| {
             if let Some(shown) = shown.as_ref().filter(|_| size.0 > 1.0) {
                 painter.paint(&shown.0, &shown.1, &sight, size);
@@ -282,7 +310,7 @@ fn SheetCanvas(
             let at = shown.1.moment(lens.left + across(x) * (lens.right - lens.left));
             Some(found.and_then(|found| shown.0.moment(found)).unwrap_or(at))
         });
-        if let Some(moment) = moment {
+        if let Some(moment) = moment.filter(|_| seeks) {
             page.seek(moment);
         }
     };
@@ -347,7 +375,7 @@ fn SheetCanvas(
             "0" | "Home" => lens.set(Lens::default()),
             "Enter" => {
                 let moment = shown.with_untracked(|shown| shown.as_ref()?.0.moment(spot.get_untracked()?));
-                if let Some(moment) = moment {
+                if let Some(moment) = moment.filter(|_| seeks) {
                     page.seek(moment);
                 }
             }

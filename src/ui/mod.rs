@@ -11,6 +11,7 @@ mod canvas;
 mod caption;
 mod charts;
 mod command_bar;
+mod compare;
 mod dialog;
 mod dock;
 mod engine;

@@ -17,6 +17,7 @@ pub const CHAPTERS: &[Chapter] = &[
             ("payment-outage", include_str!("../../scenarios/payment-outage.toml")),
             ("redelivery", include_str!("../../scenarios/redelivery.toml")),
             ("notifications", include_str!("../../scenarios/notifications.toml")),
+            ("share-group", include_str!("../../scenarios/share-group.toml")),
         ],
     },
     Chapter {

@@ -9,7 +9,7 @@ use crate::kafka::config::BrokerConfig;
 use crate::kafka::controller::{Bootstrap, Controller};
 use crate::kafka::effects::{Effect, Effects, Input, Timer};
 use crate::kafka::ids::{
-    BrokerEpoch, BrokerId, ClientId, ControllerId, LeaderEpoch, Node, TopicId, TopicPartition, Voters,
+    BrokerEpoch, BrokerId, ClientId, ControllerId, LeaderEpoch, Node, OFFSETS_TOPIC, TopicId, TopicPartition, Voters,
 };
 use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord, PartitionRegistration};
@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::secs(30);
 
 /// The one partition of the topic that a case is about.
 pub const PARTITION: TopicPartition = TopicPartition::new(TopicId(0), 0);
+
+/// The first partition of the topic that groups read; it has six.
+pub const GROUP_PARTITION: TopicPartition = TopicPartition::new(TopicId(1), 0);
+const GROUP_TOPIC_PARTITIONS: u32 = 6;
 
 /// The machines, and what will happen to them, in order.
 pub struct Cluster {
@@ -93,6 +97,11 @@ impl Cluster {
         }
         self.run_for(Duration::millis(100));
         self.answers.remove(&correlation_id)
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, lasting: Duration) {
+        self.run_for(lasting);
     }
 
     fn run_for(&mut self, lasting: Duration) {
@@ -183,6 +192,14 @@ fn history() -> Vec<MetadataRecord> {
         leader: Some(LEADER),
         ..PartitionRegistration::default()
     };
-    records.push(MetadataRecord::Partition { partition: PARTITION, registration });
+    records.push(MetadataRecord::Partition { partition: PARTITION, registration: registration.clone() });
+    // What groups read, and where the leader, who coordinates them all, keeps them.
+    let offsets = TopicPartition::new(TopicId(2), 0);
+    let group = (0..GROUP_TOPIC_PARTITIONS).map(|at| TopicPartition::new(GROUP_PARTITION.topic, at));
+    records.push(MetadataRecord::Topic { id: GROUP_PARTITION.topic, name: "c".into() });
+    records.push(MetadataRecord::Topic { id: offsets.topic, name: OFFSETS_TOPIC.into() });
+    for partition in group.chain([offsets]) {
+        records.push(MetadataRecord::Partition { partition, registration: registration.clone() });
+    }
     records
 }

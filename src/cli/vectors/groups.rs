@@ -7,6 +7,8 @@
 //! SyncGroup before a step that expects it. And the protocol type of JoinGroup is `consumer`, but in the test that is
 //! named for its being empty.
 
+mod modern;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -38,6 +40,8 @@ struct Case {
     #[serde(default)]
     config: BTreeMap<String, Value>,
     steps: Vec<Step>,
+    /// The group before the first step.
+    initial: Option<modern::Initial>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +55,8 @@ struct Step {
     reference: Option<String>,
     advance_ms: Option<u64>,
     answer_to: Option<String>,
+    /// What the test's assignor gives each member in this step.
+    targets_after: Option<BTreeMap<String, BTreeMap<String, Vec<u32>>>>,
     resp: Option<Map<String, Value>>,
     /// `null` says that there is no such group.
     #[serde(default, deserialize_with = "given")]
@@ -86,15 +92,18 @@ pub fn group_coordinator(_: &[String], case: &Value, findings: &mut Findings) ->
             findings.add(&format!("{what} answer"), "none yet", play.show(early).to_string());
         }
         if let Some(expected) = &step.state {
-            findings.compare(&format!("{what} state"), expected, &json!(seen.state));
+            findings.compare(&format!("{what} state"), &modern::in_order(expected), &json!(seen.state));
         }
     }
     Ok(())
 }
 
-/// Upstream lists members in the order of a Java hash map.
+/// Upstream lists members, and topics of an assignment, in the order of a Java hash map.
 fn in_order(expected: &Map<String, Value>) -> Value {
     let mut expected = expected.clone();
+    if let Some(Value::Array(topics)) = expected.get_mut("assignment") {
+        topics.sort_by_key(ToString::to_string);
+    }
     if let Some(Value::Array(members)) = expected.get_mut("members") {
         members.sort_by_key(ToString::to_string);
     }
@@ -113,6 +122,8 @@ struct Play {
     names: BTreeMap<String, Name>,
     references: BTreeMap<String, u32>,
     protocol_type: &'static str,
+    /// The topics of a case about the consumer protocol.
+    topics: modern::CaseTopics,
 }
 
 impl Play {
@@ -134,11 +145,17 @@ impl Play {
             names: BTreeMap::new(),
             references: BTreeMap::new(),
             protocol_type: if is_of_no_type { "" } else { Subscription::PROTOCOL_TYPE },
+            topics: modern::CaseTopics::of(case),
         };
+        play.topics.rule(&mut play.coordinator);
         for group in case.steps.iter().map(Step::group) {
             let partition = play.coordinator.partition_of(group);
+            let history = case.initial.as_ref().map(|initial| initial.history(group, &mut play.topics));
+            let end = history.as_ref().map_or(0, Batch::next_offset);
+            let batches: Vec<Batch> = history.into_iter().collect();
+            *play.ends.entry(partition).or_default() = end;
             play.act(|coordinator, now, out| {
-                coordinator.load(now, partition, LeaderEpoch(0), &[], 0, out);
+                coordinator.load(now, partition, LeaderEpoch(0), &batches, end, out);
                 Vec::new()
             });
         }
@@ -149,6 +166,9 @@ impl Play {
         let mut seen = Seen::default();
         if let Some(millis) = step.advance_ms {
             self.advance(Duration::millis(millis));
+        }
+        if let Some(targets) = &step.targets_after {
+            self.topics.script(targets);
         }
         if let Some(operation) = &step.op {
             if step.expects("Stable") {
@@ -205,6 +225,7 @@ impl Play {
                 member_id: asked.member(),
                 group_instance_id: asked.text("instance"),
             }),
+            "ConsumerGroupHeartbeat" => self.topics.heartbeat(group, &asked)?,
             other => return Err(format!("`{other}` is none of the requests that the format knows")),
         })
     }
@@ -235,6 +256,7 @@ impl Play {
             }
             Response::SyncGroup(synced) => put("error", json!(synced.error.name())),
             Response::Heartbeat(heard) => put("error", json!(heard.error.name())),
+            Response::ConsumerGroupHeartbeat(heard) => return self.topics.show(heard),
             _ => {}
         }
         Value::Object(shown)
@@ -316,9 +338,7 @@ fn state_of(group: &Group) -> String {
             format!("classic|{}|{}|{members}", group.phase().name(), group.generation())
         }
         Group::Share(group) => format!("share|{}|{}", group.phase().name(), group.members().count()),
-        Group::Consumer(group) => {
-            format!("consumer|{}|{}|{}", group.phase().name(), group.epoch(), group.assignment_epoch())
-        }
+        Group::Consumer(group) => modern::state_of(group),
     }
 }
 

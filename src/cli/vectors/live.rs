@@ -6,17 +6,23 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::cluster::{Cluster, PARTITION};
+use super::cluster::{Cluster, GROUP_PARTITION, PARTITION};
 use super::finding::Findings;
 use crate::kafka::config::{Acks, Compression, Isolation};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::LeaderEpoch;
+use crate::kafka::fact::LeaveReason;
+use crate::kafka::ids::{Generation, LeaderEpoch, Name, TopicPartition};
+use crate::kafka::message::consumer_group::ConsumerGroupHeartbeatRequest;
 use crate::kafka::message::{
     EpochQuestion, FetchPartition, FetchRequest, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-    OffsetForLeaderEpochRequest, OffsetSpec, ProduceRequest, Request, Response,
+    OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, OffsetSpec, ProduceRequest, Request,
+    Response,
 };
 use crate::kafka::record::{Batch, BatchBuilder};
 use crate::time::Duration;
+
+/// The one group of a case.
+const GROUP: &str = "group";
 
 /// A producer that the case has not been given an id for: no cluster gives out one so high.
 const NEVER_SEEN: i64 = 1 << 40;
@@ -49,6 +55,10 @@ pub fn live_traces(_: &[String], case: &Value, findings: &mut Findings) -> Resul
                 for (field, expected) in part("resp") {
                     findings.compare(&format!("{what} {field}"), expected, got.get(field).unwrap_or(&Value::Null));
                 }
+                // An assignment comes only where it has changed.
+                if let Some(assignment) = got.get("assignment").filter(|_| !part("resp").contains_key("assignment")) {
+                    findings.add(&format!("{what} assignment"), "none", assignment.to_string());
+                }
             }
             Err(Trouble::Unreadable(why)) => return Err(format!("{what}: {why}")),
             Err(Trouble::NotBuilt(why)) => {
@@ -74,6 +84,9 @@ impl Trace {
             "ListOffsets LATEST" => self.latest_offsets(),
             "Fetch" => self.fetch(asked),
             "OffsetForLeaderEpoch" => self.end_of_epoch(asked),
+            "ConsumerGroupHeartbeat" => self.member_heartbeat(asked),
+            "OffsetCommit" => self.commit(asked),
+            "OffsetFetch" => self.committed(asked),
             other => Err(Trouble::NotBuilt(format!("{other} is"))),
         }
     }
@@ -212,6 +225,89 @@ impl Trace {
             ("end_offset", json!(end.end_offset)),
         ]))
     }
+}
+
+/// The part about consumer groups (KIP-848).
+impl Trace {
+    /// Members of the recorded group waited for their heartbeats; a target was never so young that the next one had to
+    /// wait.
+    fn member_heartbeat(&mut self, asked: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
+        self.cluster.wait(Duration::secs(1));
+        let owned = match asked.get("owned") {
+            None => None,
+            Some(topics) => {
+                Some(partitions_of(topics).ok_or_else(|| Trouble::Unreadable(format!("`owned`: {topics}")))?)
+            }
+        };
+        let topics = asked.get("topics").and_then(Value::as_array);
+        let request = ConsumerGroupHeartbeatRequest {
+            group: GROUP.into(),
+            member_id: name_in(asked, "member"),
+            member_epoch: Generation(small(number(asked, "epoch")?.unwrap_or(0), "epoch")?),
+            instance_id: None,
+            rack: None,
+            client_id: "client".into(),
+            rebalance_timeout: number(asked, "rebalance_ms")?.map(|ms| Duration::millis(ms.unsigned_abs())),
+            topics: topics.map(|names| names.iter().filter_map(Value::as_str).map(Name::from).collect()),
+            regex: None,
+            server_assignor: None,
+            owned,
+            leave_reason: LeaveReason::Closed,
+        };
+        let answer = self.cluster.ask(Request::ConsumerGroupHeartbeat(request));
+        let Some(Response::ConsumerGroupHeartbeat(heard)) = &answer else { return Err(silent(answer.as_ref())) };
+        let mut got = fields([("error", json!(heard.error.name())), ("epoch", json!(heard.member_epoch.0))]);
+        if let Some(assignment) = &heard.assignment {
+            let numbers: Vec<u32> = assignment.iter().map(|at| at.partition).collect();
+            let shown = if numbers.is_empty() { json!([]) } else { json!([numbers]) };
+            got.insert("assignment".to_owned(), shown);
+        }
+        Ok(got)
+    }
+
+    fn commit(&mut self, asked: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
+        let epoch = number(asked, "generation_or_epoch")?.filter(|epoch| *epoch >= 0);
+        let offset = number(asked, "offset")?.unwrap_or(0);
+        let request = OffsetCommitRequest {
+            group: GROUP.into(),
+            generation: epoch.map(|epoch| small(epoch, "generation_or_epoch").map(Generation)).transpose()?,
+            member_id: name_in(asked, "member"),
+            group_instance_id: None,
+            partitions: vec![(GROUP_PARTITION, offset, None)],
+        };
+        let answer = self.cluster.ask(Request::OffsetCommit(request));
+        let Some(Response::OffsetCommit(committed)) = &answer else { return Err(silent(answer.as_ref())) };
+        let error = committed.partitions.first().map(|(_, error)| error.name());
+        Ok(fields([("error", json!(error))]))
+    }
+
+    fn committed(&mut self, asked: &Map<String, Value>) -> Result<Map<String, Value>, Trouble> {
+        if asked.get("require_stable").is_some_and(|wants| *wants == json!(true)) {
+            return Err(Trouble::NotBuilt("waiting for transactional offsets is".to_owned()));
+        }
+        let request = OffsetFetchRequest { group: GROUP.into(), member: None, partitions: Some(vec![GROUP_PARTITION]) };
+        let answer = self.cluster.ask(Request::OffsetFetch(request));
+        let Some(Response::OffsetFetch(found)) = &answer else { return Err(silent(answer.as_ref())) };
+        let offset = found.partitions.first().map(|(_, offset, _)| *offset);
+        Ok(fields([
+            ("group_error", json!(found.error.name())),
+            ("error", json!(found.error.name())),
+            ("offset", json!(offset)),
+        ]))
+    }
+}
+
+/// `[[0, 1, 2]]`: the partitions of each topic; there is but one.
+fn partitions_of(topics: &Value) -> Option<Vec<TopicPartition>> {
+    let numbers = topics.as_array()?.iter().map(Value::as_array).collect::<Option<Vec<_>>>()?;
+    let partition = |at: &Value| Some(TopicPartition::new(GROUP_PARTITION.topic, u32::try_from(at.as_u64()?).ok()?));
+    numbers.into_iter().flatten().map(partition).collect()
+}
+
+/// A name without the remark behind it: `m2(epoch too high)` is `m2`.
+fn name_in(asked: &Map<String, Value>, field: &str) -> Name {
+    let text = asked.get(field).and_then(Value::as_str).unwrap_or_default();
+    text.split(['(', ' ']).next().unwrap_or(text).into()
 }
 
 /// A batch as traces write it: `0..1 tx`, `3..3 control tx`.

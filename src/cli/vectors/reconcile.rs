@@ -105,6 +105,12 @@ impl TopicNames {
         TopicId(at as u32)
     }
 
+    /// The topic of that name, if it has come up.
+    pub fn find(&self, name: &str) -> Option<TopicId> {
+        let at = self.0.iter().position(|known| known == name)?;
+        Some(TopicId(at as u32))
+    }
+
     pub fn name(&self, topic: TopicId) -> String {
         self.0.get(topic.0 as usize).cloned().unwrap_or_default()
     }

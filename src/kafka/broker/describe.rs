@@ -7,7 +7,7 @@ use super::{Broker, Purpose};
 use crate::kafka::config::BrokerConfig;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{BrokerId, Name, Node, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicId};
+use crate::kafka::ids::{BrokerId, Name, Node, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicId, is_internal_topic};
 use crate::kafka::message::{
     CreateTopicsRequest, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, MetadataResponse, NewTopic,
     PartitionMetadata, Request, Response, TopicMetadata,
@@ -188,7 +188,7 @@ impl Broker {
             error: ErrorCode::None,
             name: topic.name.clone(),
             id,
-            internal: [OFFSETS_TOPIC, SHARE_STATE_TOPIC].contains(&&*topic.name),
+            internal: is_internal_topic(&topic.name),
             partitions,
             configs: self.overrides(image, id),
         }

@@ -287,7 +287,7 @@ impl Slice {
 
 impl Failing {
     /// Whether the application fails on a record.
-    fn hits(&self, record: &Record) -> bool {
+    pub(super) fn hits(&self, record: &Record) -> bool {
         let has = |text: &Option<Bytes>| {
             text.as_ref().is_some_and(|text| text.windows(self.on.len()).any(|part| part == self.on.as_bytes()))
         };

@@ -272,7 +272,12 @@ impl Consumer {
         // A member of the consumer protocol may have come to another epoch meanwhile, and commits under that one.
         let outdated = error == ErrorCode::StaleMemberEpoch && why != CommitFor::Interval;
         let outdated = outdated && self.membership.state() == MemberState::Stable;
-        if !(error.is_retriable() || outdated) || why == CommitFor::Async {
+        // What it read of a topic that is no more it can never commit; the consumer protocol does not wait for that
+        // (`autoCommitSyncBeforeRebalanceWithRetries`).
+        let deleted = error == ErrorCode::UnknownTopicOrPartition
+            && why == CommitFor::Revocation
+            && self.membership.protocol == GroupProtocol::Consumer;
+        if !(error.is_retriable() || outdated) || deleted || why == CommitFor::Async {
             return self.commit_over(why, false);
         }
         let pause = self.backoff().pause(self.commits.failures, &mut self.rng);
@@ -306,5 +311,22 @@ impl Partition {
             self.committed_by = number;
             self.committed = Some(offset);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::consumer::fetcher::State;
+
+    #[test]
+    fn an_answer_that_comes_late_sets_nothing_back() {
+        let mut partition = Partition::new(State::Fetching);
+        partition.note_commit(2, 20);
+        partition.note_commit(1, 10);
+        assert_eq!(partition.committed, Some(20));
+        // After a seek a later commit may well say less.
+        partition.note_commit(3, 5);
+        assert_eq!(partition.committed, Some(5));
     }
 }

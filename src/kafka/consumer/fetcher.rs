@@ -92,7 +92,7 @@ pub(super) struct FetchPlan {
 }
 
 impl Partition {
-    fn new(state: State) -> Self {
+    pub(super) fn new(state: State) -> Self {
         Self {
             state,
             committed: None,

@@ -194,7 +194,8 @@ impl Consumer {
         }
         let eager = !self.membership.joining.is_cooperative();
         let going = if eager { self.fetcher.assigned() } else { self.unwanted_partitions() };
-        let by_application = !going.is_empty() && self.application.task().commit != CommitMode::None;
+        let by_application =
+            !going.is_empty() && self.is_of_a_generation() && self.application.task().commit != CommitMode::None;
         if self.config.enable_auto_commit || by_application {
             // What comes from here on belongs to whoever gets the partitions next.
             self.fetcher.stop_for_revocation(&going);

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use self::fetching::{Buffered, ShareSession};
 use self::membership::ShareMembership;
 use self::work::ShareWork;
-use super::{AssignedPartition, CLOSE_TIMEOUT, ConsumerSetup, Phase, Working};
+use super::{AssignedPartition, CLOSE_TIMEOUT, ConsumerSetup, Phase, Task, Working};
 use crate::kafka::backoff::Backoff;
 use crate::kafka::cluster_view::ClusterView;
 use crate::kafka::config::ConsumerConfig;
@@ -37,7 +37,7 @@ use crate::kafka::ids::{BrokerId, Generation, Name, Node, TopicPartition};
 use crate::kafka::message::share::AcknowledgementBatch;
 use crate::kafka::message::{Message, Request, Response};
 use crate::rng::Rng;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// One share consumer and its application.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl ShareConsumer {
             sessions: BTreeMap::new(),
             acknowledgements: BTreeMap::new(),
             buffer: VecDeque::new(),
-            work: ShareWork::new(task.work),
+            work: ShareWork::new(task),
             closing: Closing::Open,
             fatal: None,
             wake: None,
@@ -177,7 +177,9 @@ impl ShareConsumer {
             if !self.poll(now, out) {
                 break;
             }
-            self.work.begin(now, &self.group, out);
+            if self.work.go_on(now, &self.group, out) {
+                return out.halt();
+            }
         }
         if matches!(self.closing, Closing::Open | Closing::Requested) {
             self.keep_membership(now, out);
@@ -251,7 +253,11 @@ impl ShareConsumer {
                     self.on_disconnected(now, peer, out);
                 }
             }
-            Timer::Work => self.work.worked(now, &self.group, out),
+            Timer::Work => {
+                if self.work.worked(now, &self.group, out) {
+                    out.halt();
+                }
+            }
             Timer::Poll => self.wake = None,
             Timer::PollDeadline => self.poll_timed_out(now, out),
             // Everything else is looked at after every input.
@@ -333,12 +339,8 @@ impl ShareConsumer {
         self.config = config;
     }
 
-    pub(super) fn set_work(&mut self, work: Duration) {
-        self.work.set_time(work);
-    }
-
-    pub(super) fn config(&self) -> &ConsumerConfig {
-        &self.config
+    pub(super) fn set_task(&mut self, task: Task) {
+        self.work.set_task(task);
     }
 
     pub(super) fn member_id(&self) -> &Name {

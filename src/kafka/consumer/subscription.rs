@@ -1,8 +1,10 @@
 //! What a consumer reads, and what its application asks of it between two polls (`SubscriptionState`, and the methods of
 //! `KafkaConsumer`).
 //!
-//! What we leave out: patterns that the broker resolves (`SubscriptionPattern`, KIP-848), unsubscribe(), and asking for
-//! fresh metadata before every rebalance of a pattern: a client looks at what it has.
+//! With the consumer protocol a pattern is the coordinator's to resolve (`SubscriptionPattern`, KIP-848).
+//!
+//! What we leave out: unsubscribe(), and asking for fresh metadata before every rebalance of a pattern: a client looks at
+//! what it has.
 
 use regex_lite::Regex;
 

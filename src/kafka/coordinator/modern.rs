@@ -1,6 +1,9 @@
 //! Groups of the consumer protocol in their shard: what they decide is applied as soon as it is on the log, as the next
 //! heartbeat builds on it; answers wait until it is committed.
 
+use std::fmt;
+use std::rc::Rc;
+
 use super::group::Group;
 use super::shard::{Shard, ShardTurn};
 use crate::kafka::assignor::Assignor;
@@ -13,7 +16,7 @@ use crate::kafka::group_log::{ConsumerRecord, GroupRecord};
 use crate::kafka::ids::Name;
 use crate::kafka::message::Response;
 use crate::kafka::message::consumer_group::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup, JOIN_EPOCH,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup, JOIN_EPOCH, LEAVE_EPOCH,
 };
 use crate::kafka::modern_group::{Assign, Changes, ConsumerGroup, Turn};
 
@@ -26,15 +29,25 @@ const ASSIGN: &Assign = &|assignor, topics, members| {
     assignor.assign(topics, members)
 };
 
+/// What takes the place of Kafka's assignors, if anything does.
+#[derive(Clone, Default)]
+pub(super) struct OwnAssignor(pub(super) Option<Rc<Assign>>);
+
+impl fmt::Debug for OwnAssignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "an assignor of one's own" } else { "Kafka's assignors" })
+    }
+}
+
 impl ShardTurn<'_> {
     /// What groups of the consumer protocol need to decide.
-    fn modern(&mut self) -> Turn<'_> {
-        let assign = ASSIGN;
+    pub(super) fn modern(&mut self) -> Turn<'_> {
+        let assign = self.host.assign.0.as_deref().unwrap_or(ASSIGN);
         Turn { now: self.now, config: &self.host.config, image: &self.host.image, assign, out: self.out }
     }
 
     /// Writes what a group has decided. Without records the answer, if there is one, waits for the writes before it.
-    fn write_changes(
+    pub(super) fn write_changes(
         &mut self,
         group: &Name,
         before: Vec<GroupRecord>,
@@ -43,7 +56,7 @@ impl ShardTurn<'_> {
     ) {
         let of = |record| GroupRecord::Consumer { group: group.clone(), record };
         let records: Vec<GroupRecord> = before.into_iter().chain(changes.records.into_iter().map(of)).collect();
-        if records.is_empty() && reply.is_none() {
+        if records.is_empty() && reply.is_none() && changes.facts.is_empty() {
             return;
         }
         let then = Then::Consumer(Box::new(ConsumerWrite { group: group.clone(), facts: changes.facts, reply }));
@@ -63,6 +76,8 @@ impl Shard {
         let joins = request.member_epoch == JOIN_EPOCH;
         let mut before = Vec::new();
         let mut new = ConsumerGroup::new(name.clone());
+        let upgrade = if joins { self.upgrade(request, turn) } else { None };
+        let upgrades = upgrade.is_some();
         let group = match self.groups.get_mut(name) {
             Some(Group::Consumer(group)) => Ok(group),
             None if joins => Ok(&mut new),
@@ -71,12 +86,25 @@ impl Shard {
                 before.push(GroupRecord::Group { group: name.clone(), value: None });
                 Ok(&mut new)
             }
-            _ => Err(ErrorCode::GroupIdNotFound),
+            _ => match upgrade {
+                Some((group, records)) => {
+                    (new, before) = (group, records);
+                    Ok(&mut new)
+                }
+                None => Err(ErrorCode::GroupIdNotFound),
+            },
         };
         match group.and_then(|group| group.heartbeat(request, &mut turn.modern())) {
-            Ok((changes, response)) => {
-                let response = Response::ConsumerGroupHeartbeat(response);
-                turn.write_changes(name, before, changes, Some((reply, response)));
+            Ok((mut changes, response)) => {
+                let mut answer = Some((reply, Response::ConsumerGroupHeartbeat(response)));
+                if upgrades && !before.is_empty() {
+                    self.upgraded(name, &new, &mut changes, turn);
+                } else if request.member_epoch == LEAVE_EPOCH {
+                    answer = self.downgrade(name, &changes, answer, turn);
+                }
+                if answer.is_some() {
+                    turn.write_changes(name, before, changes, answer);
+                }
             }
             Err(error) => {
                 let response = ConsumerGroupHeartbeatResponse::refused(error);
@@ -94,7 +122,12 @@ impl Shard {
             Timer::ConsumerGroupRegexes { .. } => group.resolve_regexes(&turn.modern()),
             _ => return,
         };
-        turn.write_changes(name, Vec::new(), changes, None);
+        // Whoever is gone may have been the last one of the consumer protocol.
+        let before = self.groups.get(name).map(Group::kind);
+        self.downgrade(name, &changes, None, turn);
+        if self.groups.get(name).map(Group::kind) == before {
+            turn.write_changes(name, Vec::new(), changes, None);
+        }
     }
 
     /// The records of a write are on the log: the group is what they make of it.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Append;
 use super::group::Group;
+use super::modern::OwnAssignor;
 use super::offsets::Offsets;
 use super::share::{Held, ShareAsk};
 use crate::kafka::config::BrokerConfig;
@@ -33,6 +34,7 @@ pub(super) struct Host {
     /// Name and number of partitions of every topic there is.
     pub(super) topics: BTreeMap<TopicId, (Name, u32)>,
     pub(super) image: MetadataImage,
+    pub(super) assign: OwnAssignor,
     pub(super) next_write: u64,
     /// What share coordinators are to be told.
     pub(super) share_asks: Vec<ShareAsk>,
@@ -185,6 +187,9 @@ impl Shard {
     pub(super) fn on_request(&mut self, request: &Request, reply: ReplyTo, turn: &mut ShardTurn) {
         match request {
             Request::JoinGroup(request) => self.join(request, reply, turn),
+            Request::SyncGroup(request) if self.sync_consumer_group(request, reply, turn) => {}
+            Request::Heartbeat(request) if self.heartbeat_consumer_group(request, reply, turn) => {}
+            Request::LeaveGroup(request) if self.leave_consumer_group(request, reply, turn) => {}
             Request::SyncGroup(request) => match self.classic(&request.group) {
                 Some(group) => group.sync(request, reply, &mut turn.group()),
                 None => reply.respond(Response::SyncGroup(sync_error(ErrorCode::UnknownMemberId)), turn.out),
@@ -218,6 +223,9 @@ impl Shard {
     }
 
     fn join(&mut self, request: &JoinGroupRequest, reply: ReplyTo, turn: &mut ShardTurn) {
+        if self.join_consumer_group(request, reply, turn) {
+            return;
+        }
         let is_new = !self.groups.contains_key(&request.group);
         if is_new && !request.member_id.is_empty() {
             let response = join_error(ErrorCode::UnknownMemberId, &request.member_id);

@@ -7,15 +7,16 @@ use crate::kafka::effects::Effect;
 use crate::kafka::fact::LeaveReason;
 use crate::kafka::ids::{ClientId, Generation};
 use crate::kafka::message::{
-    Assignment, DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    ListGroupsRequest, Message, OffsetCommitRequest, OffsetFetchRequest, Subscription, SyncGroupRequest,
-    SyncGroupResponse,
+    Assignment, DeleteGroupsRequest, DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, ListGroupsRequest, Message, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    Subscription, SyncGroupRequest, SyncGroupResponse,
 };
 use crate::kafka::metadata::{MetadataRecord, PartitionRegistration};
 use ErrorCode::{
     CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedInstanceId, GroupIdNotFound, GroupMaxSizeReached,
-    IllegalGeneration, InconsistentGroupProtocol, InvalidGroupId, InvalidSessionTimeout, MemberIdRequired,
-    NotCoordinator, NotEnoughReplicas, RebalanceInProgress, UnknownMemberId, UnknownTopicOrPartition,
+    GroupSubscribedToTopic, IllegalGeneration, InconsistentGroupProtocol, InvalidGroupId, InvalidSessionTimeout,
+    MemberIdRequired, NonEmptyGroup, NotCoordinator, NotEnoughReplicas, RebalanceInProgress, UnknownMemberId,
+    UnknownTopicOrPartition,
 };
 use GroupPhase::{CompletingRebalance, Dead, Empty, PreparingRebalance, Stable};
 
@@ -854,4 +855,120 @@ fn an_answer_waits_for_the_writes_before_it() {
     assert!(!bench.answers.contains_key(&id));
     bench.replicate();
     assert!(bench.answers.contains_key(&id));
+}
+
+#[test]
+fn a_join_of_an_old_version_needs_no_id_first() {
+    let mut bench = Bench::new();
+    let Request::JoinGroup(join) = Join::default().request() else { unreachable!() };
+    let id = bench.request(Request::JoinGroup(JoinGroupRequest { version: 3, ..join }));
+    assert_eq!(bench.state(), (PreparingRebalance, 0, 1));
+    bench.advance_ms(3000);
+    assert_eq!(bench.joined(id).generation.0, 1);
+}
+
+#[test]
+fn members_of_another_protocol_type_are_turned_away() {
+    let (mut bench, _) = Bench::in_state(Stable);
+    let Request::JoinGroup(join) = Join::default().request() else { unreachable!() };
+    let id = bench.request(Request::JoinGroup(JoinGroupRequest { protocol_type: "connect".into(), ..join }));
+    assert_eq!(bench.joined(id).error, InconsistentGroupProtocol);
+}
+
+#[test]
+fn a_static_member_whose_return_cannot_be_written_is_as_before() {
+    let (mut bench, old) = stable_static_member(vec!["range"]);
+    let join =
+        Join { instance: Some("group-instance-id".into()), protocols: vec!["range", "roundrobin"], ..Join::default() };
+    let mut out = Effects::default();
+    let request = join.request();
+    let appends = bench.coordinator.on_request(bench.now, Node::Consumer(ClientId(0)), 900, &request, &mut out);
+    bench.coordinator.appended(bench.now, appends[0].id, Err(NotEnoughReplicas), &mut out);
+    bench.take(out);
+    let answer = bench.joined(900);
+    assert_eq!((answer.error, &*answer.member_id, &answer.leader), (CoordinatorNotAvailable, "", &old));
+    assert_eq!(bench.heartbeat(&old, 1), OK);
+    bench.failover();
+    assert_eq!(bench.heartbeat(&old, 1), OK);
+}
+
+fn delete_groups(bench: &mut Bench, groups: &[&str]) -> Vec<ErrorCode> {
+    let groups = groups.iter().map(|group| (*group).into()).collect();
+    let id = bench.request(Request::DeleteGroups(DeleteGroupsRequest { groups }));
+    match bench.answers.remove(&id) {
+        Some(Response::DeleteGroups(response)) => response.results.into_iter().map(|(_, error)| error).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_group_is_deleted_with_its_offsets_once_it_has_no_members() {
+    let (mut bench, member) = Bench::in_state(Stable);
+    let id = bench.commit(&member, Some(1), 5);
+    assert_eq!(bench.committed_error(id), OK);
+    assert_eq!(delete_groups(&mut bench, &["g"]), [NonEmptyGroup]);
+    bench.leave(&member);
+    // A commit that is not safe yet goes, too.
+    bench.replicates = false;
+    let late = bench.commit("", None, 6);
+    let request = Request::DeleteGroups(DeleteGroupsRequest { groups: vec!["g".into()] });
+    let id = bench.request(request);
+    let waiting = bench.commit("", None, 7);
+    assert_eq!(bench.committed_error(waiting), CoordinatorNotAvailable);
+    bench.replicate();
+    assert_eq!(bench.committed_error(late), OK);
+    assert!(matches!(&bench.answers[&id], Response::DeleteGroups(deleted) if deleted.results[0].1 == OK));
+    for _ in 0..2 {
+        assert!(bench.coordinator.group("g").is_none());
+        assert_eq!(bench.fetch_offset(), -1);
+        assert_eq!(delete_groups(&mut bench, &["g"]), [GroupIdNotFound]);
+        bench.failover();
+    }
+}
+
+fn delete_offsets(bench: &mut Bench, topic: &str) -> (ErrorCode, Vec<ErrorCode>) {
+    let partitions = vec![(topic.into(), 0), (topic.into(), 1)];
+    let id = bench.request(Request::OffsetDelete(OffsetDeleteRequest { group: "g".into(), partitions }));
+    match bench.answers.remove(&id) {
+        Some(Response::OffsetDelete(response)) => {
+            (response.error, response.partitions.into_iter().map(|(.., error)| error).collect())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn offsets_are_deleted_of_topics_that_nobody_wants() {
+    let mut bench = Bench::new();
+    assert_eq!(delete_offsets(&mut bench, "t"), (GroupIdNotFound, vec![]));
+    let id = bench.commit("", None, 5);
+    assert_eq!(bench.committed_error(id), OK);
+    let waiting = bench.join(Join { topic: "other", ..Join::default() });
+    bench.advance_ms(3000);
+    let member = bench.joined(waiting).member_id;
+    bench.sync(&member, 1, &[(&member, 0)]);
+    assert_eq!(delete_offsets(&mut bench, "other"), (OK, vec![GroupSubscribedToTopic, GroupSubscribedToTopic]));
+    assert_eq!(bench.fetch_offset(), 5);
+    assert_eq!(delete_offsets(&mut bench, "t"), (OK, vec![OK, OK]));
+    assert_eq!(bench.fetch_offset(), -1);
+    assert!(bench.facts.contains(&Fact::OffsetDeleted { group: "g".into(), partition: T0 }));
+    bench.failover();
+    assert_eq!(bench.fetch_offset(), -1);
+}
+
+#[test]
+fn groups_are_listed_by_state_and_type_without_regard_to_case() {
+    let (bench, _) = Bench::in_state(Stable);
+    let list = |states: &[&str], types: &[&str]| {
+        let names = |words: &[&str]| words.iter().map(|word| (*word).into()).collect();
+        bench.coordinator.list(&ListGroupsRequest { states: names(states), types: names(types) }).groups.len()
+    };
+    assert_eq!((list(&[], &[]), list(&["stable"], &["CLASSIC"]), list(&["Empty", " stable "], &[])), (1, 1, 1));
+    assert_eq!((list(&["Empty"], &[]), list(&[], &["consumer"])), (0, 0));
+}
+
+#[test]
+fn leaving_a_group_that_is_not_there_is_refused_member_by_member() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.leave(&"nobody".into()), UnknownMemberId);
 }

@@ -339,7 +339,7 @@ impl ClassicGroup {
 }
 
 /// `generateMemberId`: who it is, and a random UUID.
-fn new_member_id(prefix: &str, rng: &mut Rng) -> Name {
+pub fn new_member_id(prefix: &str, rng: &mut Rng) -> Name {
     let (high, low) = (rng.next_u64(), rng.next_u64());
     let (a, b, c) = (high >> 32, (high >> 16) & 0xffff, high & 0xfff);
     let (d, e) = (0x8000 | ((low >> 48) & 0x3fff), low & 0xffff_ffff_ffff);

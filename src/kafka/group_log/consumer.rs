@@ -396,3 +396,98 @@ impl<'a> Reader<'a> {
         Some(flat.collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::group_log::GroupRecord;
+
+    fn standing() -> Standing {
+        let at = |topic, partition| TopicPartition::new(TopicId(topic), partition);
+        Standing {
+            epoch: Generation(11),
+            previous_epoch: Generation(10),
+            state: Some(ReconciliationState::UnrevokedPartitions),
+            assigned: Rc::new([(at(0, 1), Generation(9)), (at(0, 2), Generation(11)), (at(3, 0), Generation(2))].into()),
+            revoking: Rc::new([(at(0, 3), Generation(9))].into()),
+        }
+    }
+
+    fn records() -> Vec<ConsumerRecord> {
+        let subscription = Subscription { topics: vec!["t".into()], ..Subscription::default() };
+        let member = ConsumerMemberValue {
+            instance_id: Some("i".into()),
+            rack: None,
+            client_id: "c".into(),
+            host: "/c".into(),
+            topics: vec!["t".into(), "u".into()],
+            regex: Some("".into()),
+            rebalance_timeout: Some(Duration::secs(300)),
+            server_assignor: Some("range".into()),
+            classic: Some((Duration::secs(45), vec![("range".into(), Rc::new(subscription))])),
+        };
+        let newcomer = ConsumerMemberValue { rebalance_timeout: None, regex: None, classic: None, ..member.clone() };
+        vec![
+            ConsumerRecord::Epoch(Some((Generation(3), -7))),
+            ConsumerRecord::Epoch(None),
+            ConsumerRecord::Member { member: "m".into(), value: Some(Box::new(member)) },
+            ConsumerRecord::Member { member: "m".into(), value: Some(Box::new(newcomer)) },
+            ConsumerRecord::Member { member: "m".into(), value: None },
+            ConsumerRecord::TargetEpoch(Some((Generation(3), 0))),
+            ConsumerRecord::TargetEpoch(Some((Generation(3), 1_700_000_000_000))),
+            ConsumerRecord::Target {
+                member: "m".into(),
+                value: Some(vec![TopicPartition::new(TopicId(0), 0), TopicPartition::new(TopicId(2), 5)]),
+            },
+            ConsumerRecord::Target { member: "m".into(), value: Some(Vec::new()) },
+            ConsumerRecord::Current { member: "m".into(), value: Some(CurrentMemberValue { standing: standing() }) },
+            ConsumerRecord::Current { member: "m".into(), value: None },
+            ConsumerRecord::Regex {
+                regex: "t.*".into(),
+                value: Some(RegexValue { topics: vec!["t".into()], version: 4, timestamp: 17 }),
+            },
+        ]
+    }
+
+    #[test]
+    fn records_read_back_as_they_were_written() {
+        for record in records() {
+            let record = GroupRecord::Consumer { group: "g".into(), record };
+            let (key, value) = record.encode();
+            assert_eq!(GroupRecord::decode(&key, value.as_deref()), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_target_has_the_bytes_of_kafkas_schema() {
+        let value = Some(vec![TopicPartition::new(TopicId(0), 2)]);
+        let (key, bytes) = ConsumerRecord::Target { member: "m".into(), value }.encode("g");
+        assert_eq!(key, [0, 7, 0, 1, b'g', 0, 1, b'm']);
+        // Version, one topic, its id, one partition, no tagged fields, and none of the whole.
+        let mut expected = vec![0, 0, 2];
+        expected.extend([0; 15]);
+        expected.extend([1, 2, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(bytes, Some(expected));
+    }
+
+    #[test]
+    fn bytes_that_are_cut_short_are_no_record() {
+        for record in records() {
+            let (key, value) = GroupRecord::Consumer { group: "g".into(), record }.encode();
+            let Some(value) = value else { continue };
+            for length in 0..value.len() {
+                let read = GroupRecord::decode(&key, Some(&value[..length]));
+                assert_eq!(read, None, "{length} of {} bytes", value.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_the_future_is_kept_as_unknown() {
+        let standing = Standing { state: None, ..standing() };
+        let record = ConsumerRecord::Current { member: "m".into(), value: Some(CurrentMemberValue { standing }) };
+        let (key, value) = GroupRecord::Consumer { group: "g".into(), record: record.clone() }.encode();
+        let read = GroupRecord::decode(&key, value.as_deref());
+        assert_eq!(read, Some(GroupRecord::Consumer { group: "g".into(), record }));
+    }
+}

@@ -60,25 +60,7 @@ impl ConsumerGroup {
         let (before, is_new) = self.sender(request, &mut changes)?;
         let mut after = Member::clone(&before);
         after.update(request);
-        // 1. The member itself, and what it wants to read.
-        if after != *before {
-            changes.records.push(ConsumerRecord::Member { member: after.id.clone(), value: Some(after.record()) });
-        }
-        let topics_changed = after.topics != before.topics;
-        let regex = self.update_regex(&before, &after, &mut changes, turn)?;
-        let subscription_changed = topics_changed || regex.is_updated();
-        let reason = match is_new {
-            true => EpochReason::MemberJoined,
-            false => EpochReason::SubscriptionChanged,
-        };
-        let reason = (topics_changed || regex.is_resolved()).then_some(reason);
-        let mut epoch = self.epoch;
-        if reason.is_some() || self.is_metadata_stale() {
-            epoch = self.refresh_metadata(reason, &after, &mut changes, turn);
-        }
-        // 2. The target, if the group is beyond it. 3. The member's next step towards it.
-        let target = self.update_target(epoch, &after, &mut changes, turn);
-        self.reconcile(&mut after, &target, subscription_changed, request.owned.as_deref(), &mut changes, turn)?;
+        self.advance(&before, &mut after, is_new, request.owned.as_deref(), &mut changes, turn)?;
         self.keep_session(&after, turn);
         let full = request.rebalance_timeout.is_some()
             && (request.topics.is_some() || request.regex.is_some())
@@ -92,6 +74,37 @@ impl ConsumerGroup {
             assignment: tells.then(|| after.assigned().collect()),
         };
         Ok((changes, response))
+    }
+
+    /// What follows from what a member tells, for itself and for the group.
+    pub(super) fn advance(
+        &mut self,
+        before: &Member,
+        after: &mut Member,
+        is_new: bool,
+        owned: Option<&[TopicPartition]>,
+        changes: &mut Changes,
+        turn: &mut Turn,
+    ) -> Result<(), ErrorCode> {
+        // 1. The member itself, and what it wants to read.
+        if *after != *before {
+            changes.records.push(ConsumerRecord::Member { member: after.id.clone(), value: Some(after.record()) });
+        }
+        let topics_changed = after.topics != before.topics;
+        let regex = self.update_regex(before, after, changes, turn)?;
+        let subscription_changed = topics_changed || regex.is_updated();
+        let reason = match is_new {
+            true => EpochReason::MemberJoined,
+            false => EpochReason::SubscriptionChanged,
+        };
+        let reason = (topics_changed || regex.is_resolved()).then_some(reason);
+        let mut epoch = self.epoch;
+        if reason.is_some() || self.is_metadata_stale() {
+            epoch = self.refresh_metadata(reason, after, changes, turn);
+        }
+        // 2. The target, if the group is beyond it. 3. The member's next step towards it.
+        let target = self.update_target(epoch, after, changes, turn);
+        self.reconcile(after, &target, subscription_changed, owned, changes, turn)
     }
 
     /// Who speaks, and whether it is new (`getOrMaybeSubscribe…ConsumerGroupMember`).
@@ -129,7 +142,7 @@ impl ConsumerGroup {
     }
 
     /// A static member's successor takes over its partitions and its target (`replaceMember`).
-    fn replace(&self, old: &Member, id: &Name, changes: &mut Changes) -> Member {
+    pub(super) fn replace(&self, old: &Member, id: &Name, changes: &mut Changes) -> Member {
         let mut new = Member { id: id.clone(), ..old.clone() };
         new.standing.epoch = JOIN_EPOCH;
         new.standing.previous_epoch = JOIN_EPOCH;
@@ -241,8 +254,9 @@ impl ConsumerGroup {
     /// [`Timer::ConsumerGroupRevocation`](crate::kafka::effects::Timer) came. A member that has gone on meanwhile has
     /// cancelled it.
     pub fn revocation_timed_out(&self, member: &str, turn: &mut Turn) -> Changes {
-        match self.members.get(member).filter(|member| member.is_revoking() && member.standing.epoch.0 >= 0) {
-            Some(member) => self.dismiss(&[member], LeaveReason::RevocationTimeout, turn),
+        let overdue = self.members.get(member).and_then(|member| Some((member, self.overdue(member)?)));
+        match overdue {
+            Some((member, reason)) => self.dismiss(&[member], reason, turn),
             None => Changes::default(),
         }
     }
@@ -270,7 +284,7 @@ impl ConsumerGroup {
         changes
     }
 
-    fn check_room(&self, member: &Name, config: &BrokerConfig) -> Result<(), ErrorCode> {
+    pub(super) fn check_room(&self, member: &Name, config: &BrokerConfig) -> Result<(), ErrorCode> {
         let is_full = self.members.len() as u64 >= u64::from(config.group_consumer_max_size);
         if is_full && !self.members.contains_key(member) { Err(ErrorCode::GroupMaxSizeReached) } else { Ok(()) }
     }

@@ -148,3 +148,55 @@ impl Reconciliation<'_> {
 fn copied((partition, epoch): (&TopicPartition, &Generation)) -> (TopicPartition, Generation) {
     (*partition, *epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINE: TopicPartition = TopicPartition::new(TopicId(0), 0);
+    const WANTED: TopicPartition = TopicPartition::new(TopicId(0), 1);
+
+    fn way<'a>(target: &'a BTreeSet<TopicPartition>, is_held: &'a dyn Fn(TopicPartition) -> bool) -> Reconciliation<'a> {
+        let target_epoch = Generation(4);
+        Reconciliation { target_epoch, target, subscribed: None, subscription_changed: false, is_held, owned: None }
+    }
+
+    fn with(assigned: &[TopicPartition]) -> Standing {
+        let assigned = assigned.iter().map(|at| (*at, Generation(3))).collect();
+        Standing { epoch: Generation(3), assigned: Rc::new(assigned), ..Standing::new() }
+    }
+
+    #[test]
+    fn nothing_is_given_before_what_must_go_is_gone() {
+        let target = [WANTED].into();
+        let first = with(&[MINE]).next(&way(&target, &|_| false)).unwrap();
+        assert_eq!((first.state, first.epoch), (Some(ReconciliationState::UnrevokedPartitions), Generation(3)));
+        assert!(first.assigned.is_empty() && first.revoking.contains_key(&MINE));
+        // It still says so: it waits on.
+        let kept = [MINE];
+        assert_eq!(first.next(&Reconciliation { owned: Some(&kept), ..way(&target, &|_| false) }).unwrap(), first);
+        let second = first.next(&Reconciliation { owned: Some(&[]), ..way(&target, &|_| false) }).unwrap();
+        assert!(second.is_reconciled_to(Generation(4)));
+        assert_eq!(*second.assigned, [(WANTED, Generation(4))].into());
+    }
+
+    #[test]
+    fn what_somebody_else_holds_is_waited_for_in_the_new_epoch() {
+        let target = [MINE, WANTED].into();
+        let waits = with(&[MINE]).next(&way(&target, &|at| at == WANTED)).unwrap();
+        assert_eq!((waits.state, waits.epoch), (Some(ReconciliationState::UnreleasedPartitions), Generation(4)));
+        assert_eq!(*waits.assigned, [(MINE, Generation(3))].into());
+        let has = waits.next(&way(&target, &|_| false)).unwrap();
+        assert_eq!(*has.assigned, [(MINE, Generation(3)), (WANTED, Generation(4))].into());
+    }
+
+    #[test]
+    fn a_topic_that_is_dropped_goes_at_once_whatever_the_target_says() {
+        let target = [MINE].into();
+        let none = BTreeSet::new();
+        let standing = Standing { epoch: Generation(4), ..with(&[MINE]) };
+        let way = Reconciliation { subscribed: Some(&none), subscription_changed: true, ..way(&target, &|_| false) };
+        let next = standing.next(&way).unwrap();
+        assert!(next.assigned.is_empty() && next.revoking.contains_key(&MINE));
+    }
+}

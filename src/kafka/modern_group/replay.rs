@@ -91,6 +91,7 @@ impl ConsumerGroup {
     }
 
     fn remove(&mut self, id: &Name) {
+        self.expected.remove(id);
         let Some(member) = self.members.remove(id) else { return };
         self.let_go(&member);
         // A successor may have the instance id by now.

@@ -79,7 +79,8 @@ impl ConsumerGroup {
             return Target { epoch: self.assignment_epoch, partitions };
         }
         let others = || self.members().filter(|member| !self.is_replaced_by(member, after));
-        let members: Vec<&Member> = others().chain([after]).collect();
+        let mut members: Vec<&Member> = others().chain([after]).collect();
+        members.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let assigned = self.assign(&members, turn);
         let mut mine = Rc::default();
         for member in &members {
@@ -161,6 +162,11 @@ pub(super) fn metadata_hash<'a>(
     }
     let resolved = wanted.into_iter().filter_map(|regex| regexes.get(regex));
     names.extend(resolved.flat_map(|resolved| &resolved.topics));
+    topics_hash(names, image)
+}
+
+/// The same of topics by their names; 0 where none of them exists.
+pub fn topics_hash<'a>(names: impl IntoIterator<Item = &'a Name>, image: &MetadataImage) -> i64 {
     let topics: Vec<_> = names.into_iter().filter_map(|name| Some((name, image.topic(name)?))).collect();
     if topics.is_empty() {
         return 0;

@@ -14,7 +14,8 @@ use super::super::ids::{BrokerId, Offset};
 use super::super::message::{ElectionType, OffsetSpec};
 use super::options::flags::Usage;
 use super::options::{
-    configs, consume, dump_log, elect, get_offsets, groups, list_groups, log_dirs, produce, quorum, reassign, topics,
+    configs, consume, dump_log, elect, get_offsets, groups, list_groups, log_dirs, produce, quorum, reassign,
+    share_groups, topics,
 };
 use crate::time::Duration;
 
@@ -36,6 +37,7 @@ pub enum Job {
     Consume(ConsoleConsumer),
     Groups(ConsumerGroups),
     ListGroups(ListGroups),
+    ShareGroups(ShareGroups),
     Quorum(DescribeQuorum),
     GetOffsets(GetOffsets),
     LogDirs(LogDirs),
@@ -179,6 +181,8 @@ pub struct ResetOffsets {
     pub scope: Scope,
     /// Without it, the tool only says what it would do.
     pub execute: bool,
+    /// Neither `--execute` nor `--dry-run` was given, which will not do for ever.
+    pub undecided: bool,
     /// Prints what `--from-file` reads.
     pub export: bool,
 }
@@ -207,6 +211,15 @@ pub enum Scope {
     AllTopics,
     /// Empty beside a plan, which names its own.
     Topics(Vec<TopicArgument>),
+}
+
+/// `kafka-share-groups`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShareGroups {
+    /// With states asked for, a table; an empty list asks for all of them.
+    List { states: Option<Vec<String>> },
+    /// `None`: `--all-groups`.
+    Describe { groups: Option<Vec<String>>, view: GroupView, verbose: bool },
 }
 
 /// `kafka-groups --list`.
@@ -384,6 +397,7 @@ pub const TOOLS: &[&str] = &[
     "kafka-console-consumer",
     "kafka-consumer-groups",
     "kafka-groups",
+    "kafka-share-groups",
     "kafka-metadata-quorum",
     "kafka-get-offsets",
     "kafka-log-dirs",
@@ -443,6 +457,7 @@ impl ToolCommand {
             "kafka-log-dirs" => log_dirs::parse(&given).map(Job::LogDirs),
             "kafka-dump-log" => dump_log::parse(&given).map(Job::DumpLog),
             "kafka-groups" => list_groups::parse(&given).map(Job::ListGroups),
+            "kafka-share-groups" => share_groups::parse(&given).map(Job::ShareGroups),
             _ => groups::parse(&given, input).map(Job::Groups),
         }
     }
@@ -498,6 +513,7 @@ fn usage(name: &str) -> Option<Usage> {
         "kafka-console-consumer" => Some(consume::USAGE),
         "kafka-consumer-groups" => Some(groups::USAGE),
         "kafka-groups" => Some(list_groups::USAGE),
+        "kafka-share-groups" => Some(share_groups::USAGE),
         "kafka-metadata-quorum" => Some(quorum::USAGE),
         "kafka-get-offsets" => Some(get_offsets::USAGE),
         "kafka-log-dirs" => Some(log_dirs::USAGE),

@@ -13,4 +13,5 @@ pub mod moments;
 pub mod produce;
 pub mod quorum;
 pub mod reassign;
+pub mod share_groups;
 pub mod topics;

@@ -471,3 +471,62 @@ fn help_and_version_ask_nobody() {
     let (help, ok) = run("kafka-console-producer --help", |_, _| panic!("asked"));
     assert!(ok && help.contains("--topic <topic>") && help.contains("<<<"), "{help}");
 }
+
+#[test]
+fn what_a_consumer_groups_command_lacks_it_says_in_kafkas_words() {
+    let refused = |options: &str| {
+        let words = shell_words::split(&format!("kafka-consumer-groups {options}")).expect(options);
+        let why = ToolCommand::parse(&words).expect_err(options);
+        why.lines().next().unwrap_or_default().to_owned()
+    };
+    let actions = "--list, --describe, --delete, --reset-offsets, --delete-offsets";
+    assert_eq!(refused("--group g"), format!("Command must include exactly one action: {actions}"));
+    assert_eq!(refused("--list --delete --group g"), format!("Command must include exactly one action: {actions}"));
+    assert_eq!(
+        refused("--delete --group g --topic t"),
+        "The consumer does not support topic-specific offset deletion from a consumer group."
+    );
+    assert_eq!(refused("--delete"), "Option [delete] takes one of these options: [group], [all-groups]");
+    assert_eq!(
+        refused("--delete-offsets --group g"),
+        "Option [delete-offsets] takes the following options: [group], [topic]"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --topic t --to-earliest --dry-run --execute"),
+        "Option [reset-offsets] only accepts one of [execute] and [dry-run]"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --topic t --to-earliest --to-latest"),
+        "Option \"[to-earliest]\" can't be used with option \"[to-latest]\""
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --to-earliest"),
+        "One of the reset scopes should be defined: --all-topics, --topic."
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --all-topics"),
+        "Option '[reset-offsets]' requires one of the following scenarios: [[to-offset], [to-datetime], [by-duration], \
+         [to-earliest], [to-latest], [to-current], [shift-by], [from-file]]"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --topic t:x --to-earliest"),
+        "Invalid partition 'x' specified in topic arg 't:x''"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --topic t --to-datetime yesterday"),
+        "Error: Executing consumer group command failed due to java.text.ParseException: Error parsing timestamp. It does \
+         not contain a 'T' according to ISO8601 format"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --topic t --by-duration 5m"),
+        "Error: Executing consumer group command failed due to Text cannot be parsed to a Duration"
+    );
+    assert_eq!(
+        refused("--reset-offsets --group g --members --topic t --to-earliest"),
+        "Option(s) [members] are unavailable given other options on the command line"
+    );
+    assert_eq!(
+        refused("--describe --group g --all-groups"),
+        "Option \"[group]\" can't be used with option \"[all-groups]\""
+    );
+}

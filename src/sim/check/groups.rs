@@ -15,9 +15,13 @@ use crate::sim::trace::Stamped;
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
+    /// What each member of the consumer protocol holds, as its coordinator has it.
+    holders: BTreeMap<Name, BTreeMap<Name, BTreeSet<(Name, u32)>>>,
     /// The newest generation of each group, and when it began.
     generations: BTreeMap<Name, (Generation, i64)>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
+    /// Where an application has moved its position by itself: what it commits there may fall.
+    sought: BTreeSet<TopicPartition>,
     /// Groups without members: whoever commits for them comes from outside, and may go back.
     empty: BTreeSet<Name>,
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
@@ -60,6 +64,61 @@ impl GroupChecks {
         }
     }
 
+    /// A static member has another process now: that one has the partitions, in the same generation. The one before
+    /// learns by its next request that it is fenced.
+    pub(super) fn replaced(&mut self, group: &Name) {
+        self.owners.retain(|(of, _), _| of != group);
+    }
+
+    /// An application has moved its position.
+    pub(super) fn sought(&mut self, partition: TopicPartition) {
+        self.sought.insert(partition);
+    }
+
+    /// A consumer has let partitions go: whoever comes in its place may read them in the same generation.
+    pub(super) fn released(&mut self, group: &Name, partitions: &[TopicPartition], member: ClientId) {
+        for partition in partitions {
+            let key = (group.clone(), *partition);
+            if self.owners.get(&key).is_some_and(|(_, owner)| *owner == member) {
+                self.owners.remove(&key);
+            }
+        }
+    }
+
+    /// The coordinator has led a member of the consumer protocol (KIP-848) a step on: what that may read, or is still to
+    /// give up, is nobody else's.
+    pub(super) fn reconciled(
+        &mut self,
+        stamped: &Stamped,
+        group: &Name,
+        member: &Name,
+        holds: impl Iterator<Item = (Name, u32)>,
+        verdict: &mut Verdict,
+    ) {
+        let members = self.holders.entry(group.clone()).or_default();
+        let holds: BTreeSet<(Name, u32)> = holds.collect();
+        let lost = !verdict.forgiven.is_empty();
+        for (other, theirs) in members.iter().filter(|(other, _)| *other != member && !lost) {
+            if let Some((topic, partition)) = theirs.intersection(&holds).next() {
+                let what = format!("{topic}-{partition} is held by two members of {group}: {other} and {member}");
+                verdict.report("OneReaderPerGeneration", stamped, what);
+            }
+        }
+        members.insert(member.clone(), holds);
+    }
+
+    /// A member is out: it holds nothing.
+    pub(super) fn removed(&mut self, group: &Name, member: &Name) {
+        if let Some(members) = self.holders.get_mut(group) {
+            members.remove(member);
+        }
+    }
+
+    /// A coordinator takes over: what the one before had not replicated may not be there.
+    pub(super) fn forget_holders(&mut self) {
+        self.holders.clear();
+    }
+
     /// A group has come to a state in a generation.
     pub(super) fn generation(&mut self, stamped: &Stamped, group: &Name, generation: Generation, phase: GroupPhase) {
         if phase == GroupPhase::Empty {
@@ -86,7 +145,7 @@ impl GroupChecks {
         verdict: &mut Verdict,
     ) {
         // Where records went, a consumer may have been beyond what is left.
-        let forgiven = verdict.is_forgiven(partition);
+        let forgiven = verdict.is_forgiven(partition) || self.sought.contains(&partition);
         let ends = world.broker_ids().into_iter().filter_map(|id| world.log(id, partition)).map(Log::end);
         if let Some(end) = ends.max().filter(|end| offset > *end && !forgiven) {
             let what = format!("{group} committed {offset} of {}, whose log ends at {end}", world.name(partition));

@@ -3,7 +3,7 @@
 use super::parse::{SEND, VERBS};
 use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, TopicConfig};
 use crate::kafka::tool::command::{TOOLS, option_names};
-use crate::sim::spec::{CONDUCT, READING};
+use crate::sim::spec::{CONDUCT, READING, TYPE};
 
 /// The names that commands can use now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,8 @@ fn candidates(words: &[&str], known: &Known) -> Vec<String> {
         (tool, _) if tool.starts_with("kafka-") => match rest.last() {
             Some(&"--topic") => known.topics.clone(),
             Some(&"--group") => known.groups.clone(),
+            Some(&"--type") => owned(&["classic", "consumer"]),
+            Some(&"--group-type") => owned(&["classic", "consumer", "share"]),
             _ => option_names(tool),
         },
         _ => Vec::new(),
@@ -97,7 +99,7 @@ fn added(kind: &str, known: &Known) -> Vec<String> {
         "consumer" => [
             of("topics", &known.topics),
             of("group", &known.groups),
-            with_settings(&[&["group", "work"], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS),
+            with_settings(&[&["group", "work", TYPE], READING, CONDUCT].concat(), ConsumerConfig::SETTINGS),
         ]
         .concat(),
         _ => Vec::new(),

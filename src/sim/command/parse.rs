@@ -11,7 +11,7 @@ use crate::kafka::ids::BrokerId;
 use crate::kafka::tool::ToolCommand;
 use crate::kafka::workload::Workload;
 use crate::sim::spec::{
-    self, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NodeName, ProducerSpec, READING, Settings, TopicSpec,
+    self, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NodeName, ProducerSpec, READING, Settings, TYPE, TopicSpec,
     check_topic_name, is_client_name,
 };
 use crate::sim::units::{self, BANDWIDTH, DURATION, SHARE, Share};
@@ -384,13 +384,9 @@ fn add_producer(name: &str, mut options: Options) -> Result<ProducerSpec, String
 fn add_consumer(name: &str, mut options: Options) -> Result<ConsumerSpec, String> {
     let group = options.take("group", |group| (!group.is_empty()).then(|| group.to_owned()), "a group's name")?;
     let work = options.take("work", units::duration, DURATION)?.unwrap_or_default();
-    let share = options.take("type", spec::consumer_type, spec::CONSUMER_TYPES)?.unwrap_or_default();
-    if share && group.is_none() {
-        return Err("found no `group`, allowed is `add consumer NAME type=share group=G topics=A,B`".into());
-    }
-    let mut spec = ConsumerSpec { name: client_name(name, "consumer")?, group, share, work, ..ConsumerSpec::blank() };
+    let mut spec = ConsumerSpec { name: client_name(name, "consumer")?, group, work, ..ConsumerSpec::blank() };
     let mut reading = Vec::new();
-    for key in READING.iter().chain(CONDUCT) {
+    for key in READING.iter().chain(CONDUCT).chain(&[TYPE]) {
         if let Some(value) = options.take(key, |value| Some(value.to_owned()), "a text")? {
             spec.set_own(key, &value).map_err(|allowed| format!("found `{key}={value}`, allowed is {allowed}"))?;
             reading.extend(Some(*key).filter(|key| READING.contains(key)));
@@ -402,7 +398,7 @@ fn add_consumer(name: &str, mut options: Options) -> Result<ConsumerSpec, String
         [one, other, ..] => return Err(format!("found both `{one}` and `{other}`, allowed is one of them")),
     }
     spec.check_own()?;
-    let known = [&["type", "group", "work"], READING, CONDUCT].concat();
+    let known = [&["group", "work", TYPE], READING, CONDUCT].concat();
     spec.overrides = settings(options, &known, ConsumerConfig::SETTINGS)?;
     spec.config = spec::consumer_config(&spec.overrides).map_err(|error| error.to_string())?;
     Ok(spec)

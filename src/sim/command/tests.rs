@@ -239,6 +239,33 @@ proptest! {
 }
 
 #[test]
+fn what_an_application_cannot_do_is_refused() {
+    for (line, found) in [
+        ("seek consumer-c1 orders to 5", "found `orders`, allowed is a partition such as `orders-0`"),
+        ("seek consumer-c1 orders-0 to -1", "found `-1`, allowed is an offset, `beginning` or `end`"),
+        ("pause broker-1 orders-0", "found `broker-1`, allowed is a consumer: only those read partitions by position"),
+        ("pause consumer-c1 orders-0 for 5s", "found `for` after partitions"),
+        ("resume consumer-c1 orders-0 orders-0", "found `orders-0` twice"),
+        ("add consumer c topics=a assign=a-0", "found both `topics` and `assign`, allowed is one of them"),
+        ("add consumer c topics-pattern=(", "found `topics-pattern=(`, allowed is a regular expression"),
+        ("add consumer c topics=a commit=maybe", "found `commit=maybe`, allowed is `none`, `sync` or `async`"),
+        (
+            "add consumer c topics=a on-failure=dead-letter",
+            "found `on-failure` = `dead-letter` and no `dead-letter-topic`",
+        ),
+        ("add consumer c topics=a on-failure=panic", "allowed is `crash`, `skip`, `retry` or `dead-letter`"),
+        (
+            "set consumer-c1 partition.assignment.strategy=best",
+            "invalid value `best` for `partition.assignment.strategy`",
+        ),
+        ("set consumer-c1 auto.offset.reset=by_duration:1h", "allowed: [latest, earliest, none, by_duration:"),
+    ] {
+        let error = Command::parse(line).unwrap_err();
+        assert!(error.contains(found), "{line}: {error}");
+    }
+}
+
+#[test]
 fn longer_commands_read_back_too() {
     for line in [
         "add broker 4 rack=a",
@@ -247,6 +274,15 @@ fn longer_commands_read_back_too() {
         "add producer p topic=t rate=1 key='' size=100",
         "add consumer c group=g topics=a,b work=20ms auto.offset.reset=earliest",
         "add consumer c topics=a work=0s",
+        "add consumer c group=g topics-pattern='orders-.*' work=0s commit=async",
+        "add consumer c assign=a-0,a-12 work=0s commit=sync enable.auto.commit=false",
+        "add consumer c topics=a work=0s fails-on='no number' on-failure=dead-letter dead-letter-topic=b",
+        "seek consumer-c1 my-orders-10 to 5",
+        "seek consumer-c1 orders-0 to beginning",
+        "seek consumer-c1 orders-0 to end",
+        "pause consumer-c1 orders-0 orders-1",
+        "resume consumer-c1 orders-0",
+        "set consumer-c1 topics=a,b commit=none fails-on=null on-failure=skip",
         "set topic:t retention.ms=1000",
         "set cluster replica.lag.time.max.ms=1000",
         "kafka-console-producer --topic t --reader-property parse.key=true --reader-property key.separator=: <<< 'a:b c' d:",

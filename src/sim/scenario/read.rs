@@ -15,7 +15,7 @@ use crate::sim::command::{Command, value_size};
 use crate::sim::report::Expectation;
 use crate::sim::spec::{
     self, BROKER_IDS, BrokerSpec, CLIENT_NAME, CONDUCT, ConsumerSpec, NetworkSpec, ProducerSpec, READING, Settings,
-    TopicSpec, check_topic_name, is_client_name,
+    TYPE, TopicSpec, check_topic_name, is_client_name,
 };
 use crate::sim::units::{self, BANDWIDTH};
 use crate::time::{Duration, Instant};
@@ -313,7 +313,7 @@ fn template(field: &Field) -> Result<Template, ScenarioError> {
 fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioError> {
     let known = &[
         "name",
-        "type",
+        TYPE,
         "group",
         "topics",
         "topics-pattern",
@@ -333,7 +333,6 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
             read_settings(table.get("config"), "consumer", ConsumerConfig::SETTINGS, spec::consumer_config)?;
         let mut spec = ConsumerSpec {
             name: client_name(table)?,
-            share: share_group(&table, group.is_some())?,
             group: group.transpose()?,
             work: or(table.get("work"), Duration::ZERO, Field::duration)?,
             start: or(table.get("start"), Instant::ZERO, Field::instant)?,
@@ -342,10 +341,10 @@ fn consumers<'a>(top: Fields<'a>) -> Result<Placed<'a, ConsumerSpec>, ScenarioEr
             ..ConsumerSpec::blank()
         };
         reading(table, &mut spec)?;
-        for field in CONDUCT.iter().filter_map(|key| table.get(key)) {
+        for field in CONDUCT.iter().chain(&[TYPE]).filter_map(|key| table.get(key)) {
             own(&field, &field.string()?, &mut spec)?;
         }
-        if let (Err(what), Some(field)) = (spec.check_own(), table.get("on-failure")) {
+        if let (Err(what), Some(field)) = (spec.check_own(), table.get("on-failure").or(table.get(TYPE))) {
             return Err(field.refuse(what));
         }
         Ok((spec, table))
@@ -374,16 +373,6 @@ fn reading(table: Fields, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> 
 
 fn own(field: &Field, text: &str, spec: &mut ConsumerSpec) -> Result<(), ScenarioError> {
     spec.set_own(field.key(), text).map_err(|allowed| field.wrong(&allowed))
-}
-
-/// Whether the group is a share group; such a consumer needs one.
-fn share_group(table: &Fields, has_group: bool) -> Result<bool, ScenarioError> {
-    let Some(field) = table.get("type") else { return Ok(false) };
-    let share = field.read(spec::consumer_type, spec::CONSUMER_TYPES)?;
-    if share && !has_group {
-        return Err(field.refuse("a share consumer needs a `group`".into()));
-    }
-    Ok(share)
 }
 
 fn steps<'a>(top: Fields<'a>) -> Result<Placed<'a, Step>, ScenarioError> {

@@ -269,3 +269,30 @@ fn a_scenario_is_written_so_that_it_reads_back() {
         assert_eq!(Scenario::parse(&written), Ok(scenario), "{written}");
     }
 }
+
+#[test]
+fn what_an_application_does_is_read_and_written() {
+    let cluster = "format = 1\n[[topic]]\nname = \"orders-eu\"\n[[topic]]\nname = \"dead\"\n";
+    let consumer = |keys: &str| Scenario::parse(&format!("{cluster}[[consumer]]\nname = \"c\"\n{keys}"));
+    for keys in [
+        "group = \"g\"\ntopics-pattern = \"orders-.*\"\ncommit = \"async\"",
+        "assign = [\"orders-eu-0\"]\ncommit = \"sync\"",
+        "topics = [\"orders-eu\"]\nfails-on = \"x y\"\non-failure = \"retry\"",
+        "topics = [\"orders-eu\"]\nfails-on = \"x\"\non-failure = \"dead-letter\"\ndead-letter-topic = \"dead\"",
+    ] {
+        let scenario = consumer(keys).unwrap();
+        assert_eq!(Scenario::parse(&scenario.to_toml()), Ok(scenario), "{keys}");
+    }
+    for (keys, found) in [
+        ("topics = [\"orders-eu\"]\nassign = [\"orders-eu-0\"]", "found both `topics` and `assign`"),
+        ("group = \"g\"", "found nothing, allowed is a list of topics"),
+        ("assign = [\"orders\"]", "allowed is partitions such as `orders-0,orders-2`"),
+        ("assign = [\"ghost-0\"]", "found the topic `ghost`, which does not exist"),
+        ("topics-pattern = \"(\"", "allowed is a regular expression"),
+        ("topics = [\"orders-eu\"]\non-failure = \"dead-letter\"", "no `dead-letter-topic`"),
+        ("topics = [\"orders-eu\"]\ndead-letter-topic = \"ghost\"", "found the topic `ghost`, which does not exist"),
+    ] {
+        let error = consumer(keys).unwrap_err().to_string();
+        assert!(error.contains(found), "{keys}: {error}");
+    }
+}

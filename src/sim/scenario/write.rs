@@ -143,7 +143,6 @@ fn rate(rate: u64) -> Value {
 
 fn consumer_table(consumer: &ConsumerSpec) -> Fields {
     let mut table = vec![("name", consumer.name.clone().into())];
-    table.extend(consumer.share.then(|| ("type", "share".into())));
     table.extend(consumer.group.iter().map(|group| ("group", group.clone().into())));
     match consumer.reading() {
         (key @ "topics-pattern", pattern) => table.push((key, pattern.into())),

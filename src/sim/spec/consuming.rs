@@ -10,6 +10,8 @@ use crate::time::{Duration, Instant};
 /// What an application does besides its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conduct {
+    /// `type`: it is a member of a share group.
+    pub share: bool,
     /// What it commits itself, whatever `enable.auto.commit` says.
     pub commit: CommitMode,
     /// A record with this text in its key or value makes it fail.
@@ -22,12 +24,21 @@ pub struct Conduct {
 impl Default for Conduct {
     fn default() -> Self {
         // An exception that nobody catches ends the process.
-        Self { commit: CommitMode::None, fails_on: None, on_failure: FailurePolicy::Crash, dead_letter_topic: None }
+        Self {
+            share: false,
+            commit: CommitMode::None,
+            fails_on: None,
+            on_failure: FailurePolicy::Crash,
+            dead_letter_topic: None,
+        }
     }
 }
 
 /// The keys of what a consumer reads; one of them is given.
 pub const READING: &[&str] = &["topics", "topics-pattern", "assign"];
+
+/// The key that says what kind of consumer it is, which never changes: `consumer`, or `share` for a share group's member.
+pub const TYPE: &str = "type";
 
 /// The keys of what its application does besides.
 pub const CONDUCT: &[&str] = &["commit", "fails-on", "on-failure", "dead-letter-topic"];
@@ -61,7 +72,6 @@ impl ConsumerSpec {
         Self {
             name: String::new(),
             group: None,
-            share: false,
             topics: Vec::new(),
             pattern: None,
             assign: Vec::new(),
@@ -73,7 +83,7 @@ impl ConsumerSpec {
         }
     }
 
-    /// Sets what one of the keys in [`READING`] or [`CONDUCT`] says. The error is what is allowed.
+    /// Sets what [`TYPE`] or one of the keys in [`READING`] or [`CONDUCT`] says. The error is what is allowed.
     pub fn set_own(&mut self, key: &str, value: &str) -> Result<(), String> {
         let given = || Some(value.to_owned()).filter(|value| !value.is_empty() && value != "null");
         match key {
@@ -93,6 +103,11 @@ impl ConsumerSpec {
                 let partitions = value.split(',').map(partition).collect::<Option<Vec<_>>>();
                 let partitions = partitions.ok_or("partitions such as `orders-0,orders-2`")?;
                 (self.topics, self.pattern, self.assign) = (Vec::new(), None, partitions);
+            }
+            TYPE => {
+                let types = [("consumer", false), ("share", true)];
+                let found = types.iter().find(|(name, _)| *name == value);
+                self.conduct.share = found.ok_or("`consumer` or `share`")?.1;
             }
             "commit" => {
                 self.conduct.commit = CommitMode::parse(value).ok_or("`none`, `sync` or `async`")?;
@@ -118,6 +133,29 @@ impl ConsumerSpec {
         if self.conduct.on_failure == FailurePolicy::DeadLetter && self.conduct.dead_letter_topic.is_none() {
             return Err("found `on-failure` = `dead-letter` and no `dead-letter-topic`, allowed are both".into());
         }
+        if self.conduct.share {
+            return self.check_share();
+        }
+        Ok(())
+    }
+
+    /// A share consumer subscribes to topics in a group, and has no offsets to commit.
+    fn check_share(&self) -> Result<(), String> {
+        if self.group.is_none() {
+            return Err("found `type` = `share` and no `group`, allowed are both".into());
+        }
+        if self.topics.is_empty() {
+            return Err("found `type` = `share` and no `topics`, allowed are both".into());
+        }
+        if self.conduct.commit != CommitMode::None {
+            return Err("found `type` = `share` and `commit`, allowed is one of them".into());
+        }
+        if self.conduct.on_failure == FailurePolicy::DeadLetter {
+            return Err(
+                "found `on-failure` = `dead-letter` with `type` = `share`, allowed is `crash`, `skip` or `retry`"
+                    .into(),
+            );
+        }
         Ok(())
     }
 
@@ -132,8 +170,9 @@ impl ConsumerSpec {
 
     /// What its application does besides, as far as it is not the rule.
     pub fn conduct_given(&self) -> Vec<(&'static str, String)> {
-        let Conduct { commit, fails_on, on_failure, dead_letter_topic } = &self.conduct;
+        let Conduct { share, commit, fails_on, on_failure, dead_letter_topic } = &self.conduct;
         let mut given = Vec::new();
+        given.extend(share.then(|| (TYPE, "share".to_owned())));
         given.extend((*commit != CommitMode::None).then(|| ("commit", commit.name().to_owned())));
         given.extend(fails_on.iter().map(|text| ("fails-on", text.clone())));
         if *on_failure != FailurePolicy::Crash {

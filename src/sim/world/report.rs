@@ -277,24 +277,6 @@ impl World {
             .collect()
     }
 
-    /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
-    fn consumer_group_report(&self, coordinator: &GroupCoordinator, group: &ConsumerGroup) -> GroupReport {
-        let members = group.members().map(|member| {
-            let names = member.assigned().map(|partition| self.names.partition(partition));
-            (member.client_id().to_string(), names.collect())
-        });
-        let offsets = self.offset_reports(coordinator, group.id());
-        GroupReport {
-            kind: "consumer".into(),
-            state: group.phase().name().into(),
-            generation: group.epoch().0,
-            protocol: Some(coordinator.assignor_of(group).into()),
-            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
-            members: members.collect(),
-            offsets,
-        }
-    }
-
     fn share_group_report(&self, group: &ShareGroup) -> GroupReport {
         let members = group.members().map(|(id, member)| {
             let partitions = member.assigned().iter().map(|partition| self.names.partition(*partition));
@@ -325,14 +307,22 @@ impl World {
         }
     }
 
-    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
-        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
-            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
-            let lag = (end - committed.offset).max(0);
-            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
-            (self.names.partition(partition), report)
+    /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
+    fn consumer_group_report(&self, coordinator: &GroupCoordinator, group: &ConsumerGroup) -> GroupReport {
+        let members = group.members().map(|member| {
+            let names = member.assigned().map(|partition| self.names.partition(partition));
+            (member.client_id().to_string(), names.collect())
         });
-        offsets.collect()
+        let offsets = self.offset_reports(coordinator, group.id());
+        GroupReport {
+            kind: "consumer".into(),
+            state: group.phase().name().into(),
+            generation: group.epoch().0,
+            protocol: Some(coordinator.assignor_of(group).into()),
+            lag: offsets.values().filter_map(|offset| offset.lag).sum(),
+            members: members.collect(),
+            offsets,
+        }
     }
 
     fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
@@ -355,6 +345,16 @@ impl World {
             members,
             offsets,
         }
+    }
+
+    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
+        let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
+            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+            let lag = (end - committed.offset).max(0);
+            let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
+            (self.names.partition(partition), report)
+        });
+        offsets.collect()
     }
 
     fn producer_reports(&self) -> BTreeMap<String, ProducerReport> {

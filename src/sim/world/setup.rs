@@ -247,7 +247,7 @@ impl World {
                     client_id: name.clone(),
                     name,
                     group: spec.group.as_deref().map(Into::into),
-                    share: spec.share,
+                    share: spec.conduct.share,
                     reads: spec.reads(),
                     task: spec.task(),
                     config: spec.config.clone(),

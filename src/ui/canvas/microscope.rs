@@ -34,7 +34,7 @@ impl Default for Lens {
 pub struct Sight {
     pub lens: Lens,
     /// The moment on show on the stage.
-    pub now: Instant,
+    pub now: Option<Instant>,
     /// What the person points at, or has the focus on.
     pub spot: Option<Spot>,
     /// The pointer's place across.
@@ -247,8 +247,8 @@ impl Draw<'_> {
     /// The moment on the stage, and the one under the pointer.
     fn lines(&self) {
         let (pen, p) = (self.pen, self.p);
-        let now = self.x(self.sight.now);
-        if now >= self.left() && now <= self.right() + 1.0 {
+        let now = self.sight.now.map(|now| self.x(now));
+        if let Some(now) = now.filter(|now| *now >= self.left() && *now <= self.right() + 1.0) {
             pen.line(&[Point { x: now, y: AXIS - 4.0 }, Point { x: now, y: self.size.1 }], &p.accent, 1.5);
             pen.dot(Point { x: now, y: AXIS - 4.0 }, 4.0, &p.accent);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Local, Stage, new_member_id};
-use crate::kafka::consumer::{Closing, Consumer, Purpose};
+use crate::kafka::consumer::{Closing, Consumer, Purpose, Reads};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{Fact, LeaveReason};
@@ -17,6 +17,7 @@ use crate::time::{Duration, Instant};
 pub(super) struct SentFields {
     rebalance_timeout: Option<Duration>,
     topics: Option<BTreeSet<Name>>,
+    regex: Option<Name>,
     server_assignor: Option<Name>,
     assignment: Option<Local>,
 }
@@ -86,7 +87,12 @@ impl Consumer {
 
     fn tell_changes(&mut self, joins: bool, request: &mut ConsumerGroupHeartbeatRequest) {
         let rebalance_timeout = self.config.max_poll_interval;
-        let topics: BTreeSet<Name> = self.topics.iter().cloned().collect();
+        // A pattern is the coordinator's to resolve (`SubscriptionPattern`).
+        let regex = match &self.reads {
+            Reads::Pattern(pattern) => Some(Name::from(pattern.text())),
+            Reads::Topics(_) | Reads::Partitions(_) => None,
+        };
+        let topics: BTreeSet<Name> = self.topics.iter().filter(|_| regex.is_none()).cloned().collect();
         let server_assignor = self.config.group_remote_assignor.as_deref().map(Name::from);
         let rack = self.config.client_rack.as_deref().map(Name::from);
         let modern = &mut self.membership.modern;
@@ -98,6 +104,10 @@ impl Consumer {
         if joins || sent.topics.as_ref() != Some(&topics) {
             request.topics = Some(topics.iter().cloned().collect());
             sent.topics = Some(topics);
+        }
+        if (joins && regex.is_some()) || sent.regex != regex {
+            request.regex = Some(regex.clone().unwrap_or_else(|| "".into()));
+            sent.regex = regex;
         }
         if server_assignor.is_some() && (joins || sent.server_assignor != server_assignor) {
             request.server_assignor.clone_from(&server_assignor);

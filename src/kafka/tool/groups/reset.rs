@@ -18,9 +18,14 @@ use super::super::options::groups::USAGE;
 use super::super::{Next, Paper, Verdict, Whom};
 use super::{
     Topics, ask_metadata, coordinator_is_elsewhere, describe_as_consumer_group, find_coordinator, is_of_consumers,
-    list_consumer_groups, message, partitions_named, print_error, print_failure, tables,
+    list_consumer_groups, message, partitions_named, print_error, print_failure, tables, thrown,
 };
 use crate::time::Instant;
+
+/// `ConsumerGroupCommandOptions.checkArgs`
+const UNDECIDED: &str = "WARN: No action will be performed as the --execute option is missing. In version 5.0, this command will \
+                         require either --dry-run or --execute to be specified. You should add the --dry-run option explicitly \
+                         if you are scripting this command and want to keep the current default behavior without prompting.";
 
 /// Where the tool is.
 #[derive(Clone, Debug)]
@@ -93,6 +98,9 @@ impl Talk {
     }
 
     pub fn next(&mut self, now: Instant, paper: &mut Paper) -> Next {
+        if std::mem::take(&mut self.job.undecided) {
+            paper.line(UNDECIDED);
+        }
         // A duration counts back from when the tool first looks.
         if let ResetTo::Ago(millis) = self.job.to {
             self.job.to = ResetTo::Time(now.timestamp_ms().saturating_sub(millis));
@@ -199,7 +207,7 @@ impl Talk {
                 self.committed = known.map(|(partition, offset, _)| (partition, offset)).collect();
                 self.ask_leaders(paper);
             }
-            Response::ListOffsets(listed) => return self.on_listed(&listed),
+            Response::ListOffsets(listed) => return self.on_listed(&listed, paper),
             Response::OffsetCommit(committed) => {
                 let errors: BTreeSet<ErrorCode> = committed.partitions.iter().map(|(_, error)| *error).collect();
                 if errors.iter().any(|error| coordinator_is_elsewhere(*error)) {
@@ -325,13 +333,16 @@ impl Talk {
         Some(found)
     }
 
-    fn on_listed(&mut self, listed: &ListOffsetsResponse) -> Verdict {
+    fn on_listed(&mut self, listed: &ListOffsetsResponse, paper: &mut Paper) -> Verdict {
         let Some(question) = self.questions.last() else { return Verdict::GoOn };
         if listed.partitions.iter().any(|(_, error, ..)| error.is_retriable()) {
             return self.look_again();
         }
         let bound = question.bound;
-        let known = listed.partitions.iter().filter(|(_, error, offset, _)| error.is_none() && *offset >= 0);
+        if let Some((_, error, ..)) = listed.partitions.iter().find(|(_, error, ..)| !error.is_none()) {
+            return self.fail(&thrown(*error), paper);
+        }
+        let known = listed.partitions.iter().filter(|(_, _, offset, _)| *offset >= 0);
         self.found.extend(known.map(|(partition, _, offset, _)| ((*partition, bound), *offset)));
         self.questions.pop();
         Verdict::GoOn

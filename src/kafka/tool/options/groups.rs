@@ -216,7 +216,8 @@ fn parse_reset(given: &Given, input: &[String]) -> Result<ConsumerGroups, String
         return Err(given.wrong(&why));
     };
     let (execute, export) = (given.has("execute"), given.has("export"));
-    Ok(ConsumerGroups::Reset(ResetOffsets { groups, to, scope, execute, export }))
+    let undecided = !execute && !given.has("dry-run");
+    Ok(ConsumerGroups::Reset(ResetOffsets { groups, to, scope, execute, undecided, export }))
 }
 
 type Plan = BTreeMap<String, BTreeMap<(String, u32), i64>>;
