@@ -49,6 +49,10 @@ const MOST_BATCHES: usize = 4_096;
 const MOST_SEEN: usize = 1_024;
 /// How many of the records that are cut off at once are seen to fall.
 const MOST_FALLEN: i64 = 48;
+/// Of more partitions than this no card has room for a log.
+const MOST_NEAR: usize = 1_500;
+/// How many of a consumer's partitions are looked at for the leaders it reads from.
+const MOST_LINKED: usize = 48;
 /// How many of a consumer's partitions are named.
 const MOST_CHIPS: u32 = 16;
 /// How many znodes are shown.
@@ -105,7 +109,10 @@ impl Reader {
                 held += 1;
                 led += u32::from(leader);
             } else {
-                let strip = self.strip(world, id, partition, footprints);
+                let strip = match states.far {
+                    true => far_strip(world, id, partition),
+                    false => self.strip(world, id, partition, footprints),
+                };
                 let coming = registration.adding.contains(&id).then_some(Moving::Coming);
                 let moving = coming.or_else(|| registration.removing.contains(&id).then_some(Moving::Going));
                 strips.push(Strip {
@@ -542,9 +549,34 @@ pub fn wanted(state: &PartitionRegistration) -> usize {
     state.replicas.len().saturating_sub(state.adding.len())
 }
 
+/// A replica among so many that each is a dot on the stage: how far it has come, and neither its name nor its records.
+fn far_strip(world: &World, id: BrokerId, partition: TopicPartition) -> Strip {
+    let replica = world.broker(id).and_then(|broker| broker.replica(partition));
+    let log = replica.map(|replica| replica.log()).or_else(|| world.disk(id)?.log(partition));
+    Strip {
+        partition,
+        label: String::new(),
+        leader: false,
+        in_sync: false,
+        log_start: log.map_or(0, Log::start),
+        log_end: log.map_or(0, Log::end),
+        high_watermark: replica.map_or(0, |replica| replica.high_watermark()),
+        cells: Vec::new(),
+        epochs: Vec::new(),
+        eligible: false,
+        trouble: Trouble::None,
+        moving: None,
+        fallen: Vec::new(),
+        flushed: log.map_or(0, Log::flushed),
+        segments: Vec::new(),
+    }
+}
+
 /// What ails each partition of an ordinary topic, and how many ail.
 #[derive(Default)]
 struct Partitions {
+    /// There are so many that none of them is looked at closely.
+    far: bool,
     trouble: BTreeMap<TopicPartition, Trouble>,
     ailing: Ailing,
 }
@@ -552,6 +584,7 @@ struct Partitions {
 impl Partitions {
     fn of(world: &World, image: &MetadataImage) -> Self {
         let mut all = Self::default();
+        all.far = image.partitions().count() > MOST_NEAR;
         let cluster_wide = world.brokers().find_map(|(.., broker)| Some(broker?.config().min_insync_replicas));
         for (partition, state) in image.partitions() {
             if world.is_internal(partition) {
@@ -603,7 +636,7 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
         }
     }
     for (id, _, _, machine) in world.consumers() {
-        for assigned in machine.into_iter().flat_map(Consumer::assigned) {
+        for assigned in machine.into_iter().flat_map(Consumer::assigned).take(MOST_LINKED) {
             if let Some(leader) = image.partition(assigned.partition).and_then(|partition| partition.leader) {
                 add(Node::Broker(leader), Node::Consumer(id));
             }

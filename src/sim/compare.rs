@@ -30,11 +30,9 @@ const STRATEGY: &str = "partition.assignment.strategy";
 const GROUP_PROTOCOL: &str = "group.protocol";
 const SESSION: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
-/// What the brokers' settings are called that take the place of a consumer's, the limits that must let them be first.
-const MOVED: [(&str, &[&str]); 2] = [
-    (HEARTBEAT, &["group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"]),
-    (SESSION, &["group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms"]),
-];
+/// What the brokers' settings are called that take the place of a consumer's.
+const MOVED: [(&str, &str); 2] =
+    [(HEARTBEAT, "group.consumer.heartbeat.interval.ms"), (SESSION, "group.consumer.session.timeout.ms")];
 
 impl Protocol {
     /// All of them, in the order in which Kafka learned them.
@@ -122,7 +120,7 @@ impl Protocol {
                 let longest = given.filter_map(|(_, value)| value.parse::<u64>().ok()).max();
                 let Some(value) = longest else { continue };
                 let mut with = scenario.cluster_config.clone();
-                with.extend(to.iter().map(|key| ((*key).to_owned(), value.to_string())));
+                with.push((to.to_owned(), value.to_string()));
                 // A value that the brokers would refuse leaves theirs as it is.
                 if spec::broker_config(&with).is_ok() {
                     scenario.cluster_config = with;
@@ -279,6 +277,8 @@ mod tests {
         let variant = Protocol::Consumer.scenario(&scenario()).expect("a scenario");
         let keys: Vec<&str> = variant.consumers[0].overrides.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["auto.offset.reset", GROUP_PROTOCOL]);
+        let session = variant.cluster_config.iter().find(|(key, _)| key == "group.consumer.session.timeout.ms");
+        assert_eq!(session.map(|(_, value)| value.as_str()), Some("6000"), "a silence is noticed as late as before");
     }
 
     #[test]

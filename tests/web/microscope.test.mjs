@@ -26,7 +26,7 @@ const painted = (page) =>
 
 test('the microscope scores a crash from the crash on', async ({ open }) => {
   const page = await look(open, 'redelivery', 25);
-  await assert.doesNotReject(page.getByText('Rebalance 2 of bank').waitFor());
+  await page.getByRole('heading', { name: 'Rebalance 2 of bank' }).waitFor();
   assert.match(await by(page, 'score-unread').innerText(), /^6\.\d+\s+partition-seconds unread/);
   assert.match(await by(page, 'score-moved').innerText(), /^1\s+of 2 partitions moved/);
   const report = await page.evaluate(() => window.brokerscope.report());
