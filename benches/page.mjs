@@ -26,6 +26,7 @@ const firstMoving = await median(5, cold);
 row('first moving picture, cold, on loopback', `${firstMoving.toFixed(0)} ms`, '1000 ms');
 
 await frames();
+await crowd();
 sizes();
 close();
 
@@ -51,6 +52,33 @@ async function fresh(browser, measure) {
   const figure = await measure(page);
   await context.close();
   return figure;
+}
+
+/** The frames while a thousand members share ten thousand partitions: the longest, and how many took over 50 ms. */
+async function crowd() {
+  const browser = await launch();
+  const gaps = await fresh(browser, async (page) => {
+    await page.evaluate(() => window.brokerscope.bench('rebalance'));
+    return page.evaluate(
+      () =>
+        new Promise((done) => {
+          const gaps = [];
+          const end = performance.now() + 60_000;
+          let last = performance.now();
+          requestAnimationFrame(function frame() {
+            const now = performance.now();
+            gaps.push(now - last);
+            last = now;
+            if (now < end) requestAnimationFrame(frame);
+            else done(gaps);
+          });
+        }),
+    );
+  });
+  await browser.close();
+  const slow = gaps.filter((gap) => gap > 50).length;
+  row('1,000 members, 10,000 partitions: longest frame', `${Math.max(...gaps).toFixed(1)} ms`, '50 ms');
+  row('  frames over 50 ms, of all in a minute', `${slow} of ${gaps.length}`, '0');
 }
 
 /** Lives through ten minutes of 300 records a second, then seeks all over them. */

@@ -47,6 +47,27 @@ fn a_run_ends_with_0_when_everything_holds() {
 }
 
 #[test]
+fn a_comparison_has_every_protocol_and_says_what_each_rebalance_cost() {
+    const CRASH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/redelivery.toml");
+    let (report, status) = report(&["run", "--compare", CRASH, "--json"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(report["format"], 1);
+    let protocols = report["protocols"].as_array().expect("a list");
+    let names: Vec<&str> = protocols.iter().filter_map(|protocol| protocol["protocol"].as_str()).collect();
+    assert_eq!(names, ["eager", "cooperative", "consumer"]);
+    for protocol in protocols {
+        let group = &protocol["groups"]["bank"];
+        let last = group["rebalances"].as_array().and_then(|list| list.last()).expect("a rebalance");
+        assert_eq!(last["moved"], 1, "{protocol}");
+        let unread = last["unread_us"].as_u64().expect("a number");
+        assert!(unread > 4_000_000, "nobody reads the dead member's partition until its session ends: {protocol}");
+        assert!(group["total"]["unread_us"].as_u64().is_some_and(|total| total >= unread));
+    }
+    let table = stdout(&brokerscope(&["run", "--compare", CRASH]));
+    assert!(table.contains("PROTOCOL") && table.contains("cooperative"), "{table}");
+}
+
+#[test]
 fn an_expectation_that_does_not_hold_gives_1() {
     let path = file("fails.toml", "format = 1\nduration = \"1s\"\n[[expect]]\nthat = \"ledger.sent == 1\"");
     let output = brokerscope(&["run", path.to_str().expect("a path")]);

@@ -51,6 +51,7 @@ const MACHINES: &[&str] = &[
     "controller",
     "quorum",
     "coordinator",
+    "share",
     "group",
     "group_log",
     "modern_group",

@@ -139,6 +139,11 @@ impl ClusterView {
         self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
     }
 
+    /// The names of all topics that are known.
+    pub fn names(&self) -> BTreeMap<TopicId, &Name> {
+        self.topics.iter().map(|(name, topic)| (topic.id, name)).collect()
+    }
+
     /// A partition's leader, where one is known.
     pub fn leader(&self, partition: TopicPartition) -> Option<BrokerId> {
         self.leader_and_epoch(partition)?.0

@@ -6,7 +6,9 @@
 //! request: *decide* (a group's rules, in [`group`](super::group)) gives records and what to do when they are safe;
 //! *append* goes to the broker, as a leader's append with `acks=1`; when the high watermark has passed the records they
 //! are *applied* and whoever waited is answered. An answer that needs no record of its own still waits for the
-//! writes before it. Loading applies the same records from the log.
+//! writes before it. Loading applies the same records from the log. A group of the consumer protocol (KIP-848, in
+//! [`modern_group`](super::modern_group)) is all records: it changes as soon as they are appended, so that the next
+//! heartbeat builds on them, and only its answers wait for the high watermark.
 //!
 //! | partition | requests for its groups get |
 //! | --- | --- |

@@ -147,7 +147,7 @@ apis! {
     DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse) = 15;
     ListGroups(ListGroupsRequest, ListGroupsResponse) = 16;
     /// Consumer protocol (KIP-848): a member joins, reports, learns its assignment, and leaves.
-    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse) = 68;
+    ConsumerGroupHeartbeat(Box<ConsumerGroupHeartbeatRequest>, ConsumerGroupHeartbeatResponse) = 68;
     ConsumerGroupDescribe(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse) = 69;
     CreateTopics(CreateTopicsRequest, CreateTopicsResponse) = 19;
     DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse) = 20;

@@ -285,7 +285,7 @@ impl Member {
     fn new(id: Name) -> Self {
         Self {
             id,
-            standing: Standing::new(),
+            standing: Standing::default(),
             instance_id: None,
             rack: None,
             client_id: "".into(),

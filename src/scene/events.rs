@@ -2,7 +2,10 @@
 
 use super::focus::Thing;
 use super::words;
-use crate::kafka::fact::{EnsemblePhase, Fact, GroupPhase, LeaveReason, NodeState, QuorumPhase};
+use crate::kafka::fact::{
+    AcquisitionEnd, EnsemblePhase, EpochReason, Fact, FailurePolicy, GroupPhase, LeaveReason, ModernGroupPhase,
+    NodeState, QuorumPhase, ReconciliationState,
+};
 use crate::kafka::ids::{
     BrokerId, ControllerId, Node, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicPartition, is_internal_topic,
 };
@@ -400,6 +403,87 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
             (Plain, Minor, "", format!("{who} learns that broker-{broker} coordinates {group}."))
         }
         Fact::GroupState { group, to, generation, .. } => group_state(group, *to, generation.0)?,
+        Fact::ModernGroupState { group, to, epoch, .. } => modern_state(group, *to, epoch.0)?,
+        Fact::GroupEpoch { group, epoch, reason } => {
+            let text = format!("{group} rebalances: {}. Group epoch {epoch}.", epoch_reason(*reason));
+            (Warn, Marked, REBALANCE, text)
+        }
+        Fact::TargetAssigned { group, epoch, members } => {
+            let members = words::count(members.len() as u64, "member");
+            (
+                Plain,
+                Listed,
+                "target",
+                format!("{group}: the target of epoch {epoch} shares everything among {members}."),
+            )
+        }
+        Fact::MemberReconciled { member, epoch, state, assigned, revoking, .. } => {
+            let text = match state {
+                ReconciliationState::Stable => {
+                    let count = words::count(assigned.len() as u64, "partition");
+                    format!("{member} is at its target of epoch {epoch}: {count}.")
+                }
+                ReconciliationState::UnrevokedPartitions => {
+                    format!("{member} is to give up {} first.", words::count(revoking.len() as u64, "partition"))
+                }
+                ReconciliationState::UnreleasedPartitions => {
+                    format!("{member} waits for partitions that others have not given up yet.")
+                }
+            };
+            (Plain, Minor, "reconciled", text)
+        }
+        Fact::MemberEpoch { to, .. } if to.0 > 0 => (Plain, Minor, "epoch", format!("{who} is at epoch {to}.")),
+        Fact::GroupConverted { group, to_consumer } => {
+            let to = if *to_consumer { "the consumer protocol (KIP-848)" } else { "the classic protocol" };
+            (Plain, Marked, "converted", format!("{group} now follows {to}."))
+        }
+        Fact::PartitionsRevoked { partitions, .. } => {
+            let list: Vec<String> = partitions.iter().map(p).collect();
+            (Warn, Minor, "revoked", format!("{who} gives up {}.", words::clip(&list.join(", "), 120)))
+        }
+        Fact::PartitionsPaused { partitions, paused } => {
+            let list: Vec<String> = partitions.iter().map(p).collect();
+            let verb = if *paused { "stops returning" } else { "returns again" };
+            (Plain, Listed, "pause", format!("{who} {verb} records of {}.", words::clip(&list.join(", "), 120)))
+        }
+        Fact::RecordFailed { partition, offset, attempt, then, .. } => {
+            let then = match then {
+                FailurePolicy::Crash => "it crashes",
+                FailurePolicy::Skip => "it skips the record",
+                FailurePolicy::Retry => "it tries again",
+                FailurePolicy::DeadLetter => "it sends the record to a dead-letter topic",
+            };
+            let text = format!("{who} fails on {}@{offset}, attempt {attempt}: {then}.", p(partition));
+            // That a retry fails as well is more of the same.
+            (Bad, if *attempt > 1 { Minor } else { Listed }, "failed record", text)
+        }
+        Fact::AcquisitionEnded { member, partition, base_offset, count, how, .. } => {
+            let records = words::count(u64::from(*count), "record");
+            let (tone, weight, what) = match how {
+                AcquisitionEnd::Accepted => (Plain, Minor, "is done with"),
+                AcquisitionEnd::Released => (Plain, Minor, "lets go of"),
+                AcquisitionEnd::Rejected => (Warn, Listed, "rejects"),
+                AcquisitionEnd::TimedOut => (Warn, Listed, "held for too long"),
+                AcquisitionEnd::LimitReached => (Bad, Listed, "fails for the last time on"),
+            };
+            (tone, weight, "share", format!("{member} {what} {records} of {} from {base_offset} on.", p(partition)))
+        }
+        Fact::RecordsAcquired { member, partition, base_offset, count, delivery_count, .. } => {
+            let records = words::count(u64::from(*count), "record");
+            let again = if *delivery_count > 1 { format!(", delivery {delivery_count}") } else { String::new() };
+            let text = format!("{member} acquires {records} of {} from {base_offset} on{again}.", p(partition));
+            (Plain, Minor, "share", text)
+        }
+        Fact::OffsetDeleted { group, partition } if !internal(partition) => {
+            (Warn, Listed, "offset", format!("{group} has no committed offset of {} any more.", p(partition)))
+        }
+        Fact::CoordinatorLoaded { groups, .. } if *groups > 0 => {
+            let groups = words::count(u64::from(*groups), "group");
+            (Plain, Listed, "coordinator", format!("{who} has loaded {groups} and coordinates from here on."))
+        }
+        Fact::LeavingGroup { group, reason } => {
+            (Plain, Minor, "leaves", format!("{who} leaves {group}: {}.", leave_reason(*reason)))
+        }
         Fact::MemberJoined { group, member } => (Plain, Minor, "joins", format!("{member} joins {group}.")),
         Fact::MemberRemoved { group, member, reason } => {
             let closed = matches!(reason, LeaveReason::Closed);
@@ -459,6 +543,31 @@ fn group_state(group: &str, to: GroupPhase, generation: i32) -> Option<Told> {
     })
 }
 
+fn modern_state(group: &str, to: ModernGroupPhase, epoch: i32) -> Option<Told> {
+    use Tone::{Good, Plain, Warn};
+    use Weight::{Listed, Minor};
+    Some(match to {
+        ModernGroupPhase::Stable => (Good, Listed, "stable", format!("{group} is stable at epoch {epoch}.")),
+        ModernGroupPhase::Empty => (Warn, Listed, "empty", format!("{group} has no members left.")),
+        ModernGroupPhase::Assigning => {
+            (Plain, Minor, "", format!("{group}: the coordinator is to work out a target for epoch {epoch}."))
+        }
+        ModernGroupPhase::Reconciling => {
+            (Plain, Minor, "", format!("{group}: members go to the target of epoch {epoch}, one by one."))
+        }
+        ModernGroupPhase::Dead => return None,
+    })
+}
+
+fn epoch_reason(reason: EpochReason) -> &'static str {
+    match reason {
+        EpochReason::MemberJoined => "a member joined",
+        EpochReason::MemberLeft => "a member is gone",
+        EpochReason::SubscriptionChanged => "a member wants other topics",
+        EpochReason::MetadataChanged => "a topic of its changed",
+    }
+}
+
 fn leave_reason(reason: LeaveReason) -> &'static str {
     match reason {
         LeaveReason::Closed => "it closed",
@@ -496,9 +605,14 @@ fn about(stamped: &Stamped) -> Option<Thing> {
         | Fact::ControllerLoaded { controller: broker, .. }
         | Fact::ControlledShutdownBegan { broker } => Some(Thing::Node(Node::Broker(*broker))),
         Fact::ControllerActive { controller, .. } => Some(Thing::Node(Node::Controller(*controller))),
-        Fact::GroupState { group, .. } | Fact::MemberRemoved { group, .. } | Fact::MemberJoined { group, .. } => {
-            Some(Thing::Group(group.to_string()))
-        }
+        Fact::GroupState { group, .. }
+        | Fact::ModernGroupState { group, .. }
+        | Fact::GroupEpoch { group, .. }
+        | Fact::TargetAssigned { group, .. }
+        | Fact::MemberReconciled { group, .. }
+        | Fact::GroupConverted { group, .. }
+        | Fact::MemberRemoved { group, .. }
+        | Fact::MemberJoined { group, .. } => Some(Thing::Group(group.to_string())),
         _ => stamped.node.map(Thing::Node),
     }
 }
@@ -571,6 +685,19 @@ mod tests {
         let told = "broker-2 loses 3 records of orders-1 that no disk had: they were in the page cache only.";
         check(Fact::UnflushedLost { partition, from: 4, to: 7 }, Some(told));
         check(Fact::UnflushedLost { partition, from: 4, to: 4 }, None);
+    }
+
+    #[test]
+    fn a_group_epoch_is_a_rebalance_that_one_may_look_closer_at() {
+        let fact = Fact::GroupEpoch {
+            group: "billing".into(),
+            epoch: crate::kafka::ids::Generation(3),
+            reason: EpochReason::MemberLeft,
+        };
+        check(fact.clone(), Some("billing rebalances: a member is gone. Group epoch 3."));
+        let stamped = Stamped { id: 1, cause: 0, at: Instant::ZERO, node: None, fact };
+        let event = event(&stamped, &Names::default()).expect("it is told");
+        assert_eq!((event.tag, event.about), (REBALANCE, Some(Thing::Group("billing".to_owned()))));
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 mod share;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::footprints::{Falling, Footprints};
 use super::marks::Mark;
 use super::stage::*;
 use super::words;
+use crate::kafka::config::GroupProtocol;
 use crate::kafka::consumer::{Consumer, Phase};
+use crate::kafka::coordinator::Group;
 use crate::kafka::error::ErrorCode;
-use crate::kafka::fact::{EnsemblePhase, GroupPhase, NodeState, QuorumPhase};
-use crate::kafka::group::ClassicGroup;
+use crate::kafka::fact::{EnsemblePhase, GroupPhase, ModernGroupPhase, NodeState, QuorumPhase};
 use crate::kafka::ids::{
     BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, SHARE_STATE_TOPIC, TopicPartition, is_internal_topic,
 };
@@ -48,6 +49,12 @@ const MOST_BATCHES: usize = 4_096;
 const MOST_SEEN: usize = 1_024;
 /// How many of the records that are cut off at once are seen to fall.
 const MOST_FALLEN: i64 = 48;
+/// Of more partitions than this no card has room for a log.
+const MOST_NEAR: usize = 1_500;
+/// How many of a consumer's partitions are looked at for the leaders it reads from.
+const MOST_LINKED: usize = 48;
+/// How many of a consumer's partitions are named.
+const MOST_CHIPS: u32 = 16;
 /// How many znodes are shown.
 const MOST_ZNODES: usize = 5;
 /// Between how many nodes walls are looked for.
@@ -102,7 +109,10 @@ impl Reader {
                 held += 1;
                 led += u32::from(leader);
             } else {
-                let strip = self.strip(world, id, partition, footprints);
+                let strip = match states.far {
+                    true => far_strip(world, id, partition),
+                    false => self.strip(world, id, partition, footprints),
+                };
                 let coming = registration.adding.contains(&id).then_some(Moving::Coming);
                 let moving = coming.or_else(|| registration.removing.contains(&id).then_some(Moving::Going));
                 strips.push(Strip {
@@ -319,7 +329,11 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
         _ if is_ballot(api) => return (FlightKind::Ballot, ballot(message)),
         Message::Request { request, .. } => match request {
             Request::Fetch(_) | Request::ShareFetch(_) => FlightKind::Ask,
-            Request::ShareGroupHeartbeat(_) => FlightKind::Pulse,
+            // Of the heartbeats of KIP-848 those that say something are worth seeing.
+            Request::ConsumerGroupHeartbeat(beat) if beat.member_epoch.0 > 0 && beat.owned.is_none() => {
+                FlightKind::Pulse
+            }
+            Request::ShareGroupHeartbeat(beat) if beat.member_epoch.0 > 0 => FlightKind::Pulse,
             Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
             Request::ZkPing(_) | Request::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Control,
@@ -335,8 +349,10 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
             Response::Fetch(fetch) if fetch.partitions.iter().any(|fetched| !fetched.batches.is_empty()) => {
                 return (FlightKind::Control, "offsets");
             }
-            Response::ShareFetch(_) | Response::ShareGroupHeartbeat(_) => FlightKind::Pulse,
+            Response::ShareFetch(_) => FlightKind::Pulse,
             Response::Fetch(_) | Response::Heartbeat(_) | Response::BrokerHeartbeat(_) => FlightKind::Pulse,
+            Response::ConsumerGroupHeartbeat(beat) if beat.assignment.is_none() => FlightKind::Pulse,
+            Response::ShareGroupHeartbeat(beat) if beat.assignment.is_none() => FlightKind::Pulse,
             Response::ZkPing(_) | Response::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Reply,
         },
@@ -381,6 +397,8 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         Response::JoinGroup(join) => Some(join.error),
         Response::SyncGroup(sync) => Some(sync.error),
         Response::Heartbeat(heartbeat) => Some(heartbeat.error),
+        Response::ConsumerGroupHeartbeat(heartbeat) => Some(heartbeat.error),
+        Response::ShareGroupHeartbeat(heartbeat) => Some(heartbeat.error),
         Response::FindCoordinator(found) => Some(found.error),
         Response::OffsetFetch(fetch) => Some(fetch.error),
         Response::OffsetCommit(commit) => {
@@ -531,9 +549,34 @@ pub fn wanted(state: &PartitionRegistration) -> usize {
     state.replicas.len().saturating_sub(state.adding.len())
 }
 
+/// A replica among so many that each is a dot on the stage: how far it has come, and neither its name nor its records.
+fn far_strip(world: &World, id: BrokerId, partition: TopicPartition) -> Strip {
+    let replica = world.broker(id).and_then(|broker| broker.replica(partition));
+    let log = replica.map(|replica| replica.log()).or_else(|| world.disk(id)?.log(partition));
+    Strip {
+        partition,
+        label: String::new(),
+        leader: false,
+        in_sync: false,
+        log_start: log.map_or(0, Log::start),
+        log_end: log.map_or(0, Log::end),
+        high_watermark: replica.map_or(0, |replica| replica.high_watermark()),
+        cells: Vec::new(),
+        epochs: Vec::new(),
+        eligible: false,
+        trouble: Trouble::None,
+        moving: None,
+        fallen: Vec::new(),
+        flushed: log.map_or(0, Log::flushed),
+        segments: Vec::new(),
+    }
+}
+
 /// What ails each partition of an ordinary topic, and how many ail.
 #[derive(Default)]
 struct Partitions {
+    /// There are so many that none of them is looked at closely.
+    far: bool,
     trouble: BTreeMap<TopicPartition, Trouble>,
     ailing: Ailing,
 }
@@ -541,6 +584,7 @@ struct Partitions {
 impl Partitions {
     fn of(world: &World, image: &MetadataImage) -> Self {
         let mut all = Self::default();
+        all.far = image.partitions().count() > MOST_NEAR;
         let cluster_wide = world.brokers().find_map(|(.., broker)| Some(broker?.config().min_insync_replicas));
         for (partition, state) in image.partitions() {
             if world.is_internal(partition) {
@@ -592,7 +636,7 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
         }
     }
     for (id, _, _, machine) in world.consumers() {
-        for assigned in machine.into_iter().flat_map(Consumer::assigned) {
+        for assigned in machine.into_iter().flat_map(Consumer::assigned).take(MOST_LINKED) {
             if let Some(leader) = image.partition(assigned.partition).and_then(|partition| partition.leader) {
                 add(Node::Broker(leader), Node::Consumer(id));
             }
@@ -636,22 +680,44 @@ fn is_left_of(one: Node, other: Node) -> bool {
 
 fn groups(world: &World) -> Vec<GroupFrame> {
     let mut frames: BTreeMap<String, GroupFrame> = BTreeMap::new();
+    let mut topics: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (id, state, spec, machine) in world.consumers() {
         let name = spec.group.clone().unwrap_or_default();
+        topics.entry(name.clone()).or_default().extend(spec.topics.iter().map(String::as_str));
         let frame = frames.entry(name.clone()).or_insert_with(|| group_frame(world, name));
-        let stopped = frame.rebalancing;
         let assigned = machine.into_iter().flat_map(Consumer::assigned);
         frame.unread +=
             assigned.map(|assigned| assigned.position.map_or(0, |at| lag(world, assigned.partition, at))).sum::<u64>();
-        frame.members.push(consumer(world, id, state, machine, stopped));
+        frame.members.push(consumer(world, id, state, machine));
+    }
+    for (name, frame) in frames.iter_mut().filter(|(name, _)| !name.is_empty()) {
+        frame.stopped = stopped(world, topics.get(name).into_iter().flatten(), &frame.members);
     }
     frames.into_values().collect()
 }
 
+/// How many partitions of the group's topics nobody may read now, and of how many.
+fn stopped<'a>(world: &World, topics: impl Iterator<Item = &'a &'a str>, members: &[ConsumerCard]) -> (u32, u32) {
+    let Some(image) = world.image() else { return (0, 0) };
+    let all: usize = topics.filter_map(|topic| image.topic(topic)).map(|(_, topic)| topic.partitions.len()).sum();
+    let read = members.iter().filter(|card| card.health != Health::Paused && card.health != Health::Down);
+    let read = read.flat_map(|card| &card.chips).filter(|chip| !chip.stopped);
+    // A partition is read by one member; for the moment in which a zombie does not know, it is counted once.
+    let read: BTreeSet<TopicPartition> = read.map(|chip| chip.partition).collect();
+    (all.saturating_sub(read.len()) as u32, all as u32)
+}
+
 fn group_frame(world: &World, name: String) -> GroupFrame {
-    let coordinators =
-        world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(&name)?.as_classic()?)));
-    let found: Option<(BrokerId, &ClassicGroup)> = coordinators.max_by_key(|(_, group)| group.generation());
+    let coordinators = world.brokers().filter_map(|(id, _, broker)| {
+        let coordinator = broker?.coordinator();
+        Some((id, coordinator, coordinator.group(&name)?))
+    });
+    // Of two that think that they coordinate it, the one with the newer state does.
+    let found = coordinators.max_by_key(|(_, _, group)| match group {
+        Group::Classic(group) => group.generation(),
+        Group::Consumer(group) => group.epoch(),
+        Group::Share(group) => group.epoch(),
+    });
     let committed = world.books().groups().get(&*name).map(|account| &account.committed);
     let lag = committed.into_iter().flatten().map(|(partition, committed)| lag(world, *partition, *committed)).sum();
     let frame = GroupFrame {
@@ -661,43 +727,53 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         line: "no coordinator".to_owned(),
         lag,
         unread: 0,
-        coordinator: found.map(|(id, _)| Node::Broker(id)),
+        stopped: (0, 0),
+        coordinator: found.as_ref().map(|(id, ..)| Node::Broker(*id)),
         members: Vec::new(),
         name,
     };
     if frame.name.is_empty() {
         return GroupFrame { name: "without a group".to_owned(), line: "each reads everything".to_owned(), ..frame };
     }
-    if let Some((broker, state, line)) = share::group(world, &frame.name) {
-        return GroupFrame { state, line, coordinator: Some(Node::Broker(broker)), ..frame };
-    }
-    let Some((_, group)) = found else { return consumer_group_frame(world, frame) };
-    let rebalancing = matches!(group.phase(), GroupPhase::PreparingRebalance | GroupPhase::CompletingRebalance);
-    let (joined, all) =
-        group.members().fold((0, 0), |(joined, all), member| (joined + u32::from(member.has_joined()), all + 1));
-    let protocol = group.protocol().map(|protocol| format!(" · {protocol}")).unwrap_or_default();
-    GroupFrame {
-        state: group.phase().name().to_owned(),
-        rebalancing,
-        progress: (group.phase() == GroupPhase::PreparingRebalance && all > 1).then(|| joined as f32 / all as f32),
-        line: format!("generation {}{protocol}", group.generation()),
-        ..frame
-    }
-}
-
-/// A group of the consumer protocol (KIP-848): nobody stops for the others.
-fn consumer_group_frame(world: &World, frame: GroupFrame) -> GroupFrame {
-    let coordinators = world.brokers().filter_map(|(id, _, broker)| {
-        let coordinator = broker?.coordinator();
-        let group = coordinator.group(&frame.name)?.as_consumer()?;
-        Some((id, group, coordinator.assignor_of(group)))
-    });
-    let Some((id, group, assignor)) = coordinators.max_by_key(|(_, group, _)| group.epoch()) else { return frame };
-    GroupFrame {
-        state: group.phase().name().to_owned(),
-        line: format!("epoch {} · {assignor}", group.epoch()),
-        coordinator: Some(Node::Broker(id)),
-        ..frame
+    let Some((_, coordinator, group)) = found else { return frame };
+    match group {
+        Group::Classic(group) => {
+            let preparing = group.phase() == GroupPhase::PreparingRebalance;
+            let (joined, all) = group
+                .members()
+                .fold((0, 0), |(joined, all), member| (joined + u32::from(member.has_joined()), all + 1));
+            let protocol = group.protocol().map(|protocol| format!(" · {protocol}")).unwrap_or_default();
+            GroupFrame {
+                state: group.phase().name().to_owned(),
+                rebalancing: preparing || group.phase() == GroupPhase::CompletingRebalance,
+                progress: (preparing && all > 1).then(|| joined as f32 / all as f32),
+                line: format!("generation {}{protocol}", group.generation()),
+                ..frame
+            }
+        }
+        Group::Consumer(group) => {
+            let reconciling = matches!(group.phase(), ModernGroupPhase::Assigning | ModernGroupPhase::Reconciling);
+            let (there, all) = group.members().fold((0, 0), |(there, all), member| {
+                (there + u32::from(member.epoch() == group.assignment_epoch()), all + 1)
+            });
+            // The target is older than the group's epoch only while it is worked out.
+            let target = match group.assignment_epoch() == group.epoch() {
+                true => String::new(),
+                false => format!(" · target {}", group.assignment_epoch()),
+            };
+            GroupFrame {
+                state: group.phase().name().to_owned(),
+                rebalancing: reconciling,
+                progress: (reconciling && all > 1).then(|| there as f32 / all as f32),
+                line: format!("epoch {}{target} · {}", group.epoch(), coordinator.assignor_of(group)),
+                ..frame
+            }
+        }
+        Group::Share(group) => GroupFrame {
+            state: group.phase().name().to_owned(),
+            line: format!("share group · epoch {}", group.epoch()),
+            ..frame
+        },
     }
 }
 
@@ -706,7 +782,7 @@ fn lag(world: &World, partition: TopicPartition, committed: Offset) -> u64 {
     (end - committed).max(0).unsigned_abs()
 }
 
-fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Consumer>, stopped: bool) -> ConsumerCard {
+fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Consumer>) -> ConsumerCard {
     let node = Node::Consumer(id);
     let now = world.now();
     let working = machine.and_then(Consumer::working);
@@ -714,10 +790,14 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
     let chips = machine
         .into_iter()
         .flat_map(Consumer::assigned)
-        .map(|assigned| Chip {
+        .zip(0_u32..)
+        .map(|(assigned, place)| Chip {
             partition: assigned.partition,
-            label: world.names().partition(assigned.partition),
-            stopped,
+            // No card has room for more: of ten thousand partitions nobody needs all names in every frame.
+            label: if place < MOST_CHIPS { world.names().partition(assigned.partition) } else { String::new() },
+            // Until it knows where to begin, and while its process is frozen, it reads nothing. Members of share groups
+            // have no position: the leader gives them what is next.
+            stopped: (shared.is_none() && assigned.position.is_none()) || state == NodeState::Paused,
             lag: match shared {
                 Some(group) => share::lag(world, group, assigned.partition),
                 None => lag(world, assigned.partition, assigned.committed.unwrap_or(0)),
@@ -745,6 +825,12 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
         ),
         Some(Phase::Closing) => "closes".to_owned(),
         Some(Phase::Closed) => "closed".to_owned(),
+    };
+    // A member of the consumer protocol goes at a pace of its own: its epoch says how far it is.
+    let modern = machine.filter(|machine| machine.config().group_protocol == GroupProtocol::Consumer);
+    let doing = match modern.and_then(Consumer::generation).filter(|epoch| epoch.0 > 0) {
+        Some(epoch) => format!("epoch {epoch} · {doing}"),
+        None => doing,
     };
     ConsumerCard {
         node,

@@ -113,6 +113,7 @@ pub fn hello() -> Stage {
         buffered: 0,
     };
     let group = GroupFrame {
+        stopped: (0, 0),
         name: "consumer-group".to_owned(),
         state: "Stable".to_owned(),
         rebalancing: false,

@@ -234,6 +234,8 @@ pub struct GroupFrame {
     pub lag: u64,
     /// Those of them that no member has fetched yet; the rest only waits for a commit.
     pub unread: u64,
+    /// Partitions that nobody may read now, and how many there are.
+    pub stopped: (u32, u32),
     /// Where its coordinator is, once it has one.
     pub coordinator: Option<Node>,
     pub members: Vec<ConsumerCard>,

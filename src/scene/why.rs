@@ -4,7 +4,7 @@
 //! needs no code in the protocols. A silence has no sender, so one step is added: what made the silent one silent.
 
 use super::events;
-use crate::kafka::fact::{Fact, NodeState, QuorumPhase};
+use crate::kafka::fact::{AcquisitionEnd, Fact, LeaveReason, NodeState, QuorumPhase};
 use crate::kafka::ids::Node;
 use crate::sim::trace::{Names, Stamped};
 use crate::time::Instant;
@@ -34,14 +34,17 @@ pub fn why<'a>(id: u64, find: impl Fn(u64) -> Option<&'a Stamped> + Copy, names:
         if let Some(reason) = reason(stamped, told, names) {
             reasons.push(reason);
         }
-        next = silence(stamped, find).or_else(|| fenced_with(stamped, find)).or_else(|| match &stamped.fact {
-            // A deadline set by a setting explains itself; what set it is only the last of its kind.
-            Fact::TimerFired(timer) if timer.setting().is_some() => None,
-            Fact::Command { .. } => None,
-            // What the sender noted in the same step says more than that it sent.
-            Fact::Sent { .. } => noted_with(stamped, find).or_else(|| find(stamped.cause)),
-            _ => find(stamped.cause),
-        });
+        next = silence(stamped, find)
+            .or_else(|| silent_member(stamped, find, names))
+            .or_else(|| fenced_with(stamped, find))
+            .or_else(|| match &stamped.fact {
+                // A deadline set by a setting explains itself; what set it is only the last of its kind.
+                Fact::TimerFired(timer) if timer.setting().is_some() => None,
+                Fact::Command { .. } => None,
+                // What the sender noted in the same step says more than that it sent.
+                Fact::Sent { .. } => noted_with(stamped, find).or_else(|| find(stamped.cause)),
+                _ => find(stamped.cause),
+            });
         told = Some(stamped);
     }
     reasons
@@ -82,6 +85,18 @@ fn reason(stamped: &Stamped, before: Option<&Stamped>, names: &Names) -> Option<
 fn setting_of(stamped: &Stamped) -> Option<(&'static str, Option<Node>)> {
     let setting = match &stamped.fact {
         Fact::BrokerFenced { silent_for: Some(_), .. } => "broker.session.timeout.ms",
+        Fact::MemberRemoved { reason, .. } | Fact::LeavingGroup { reason, .. } => match reason {
+            LeaveReason::SessionTimeout => "session.timeout.ms",
+            LeaveReason::PollTimeout
+            | LeaveReason::JoinTimeout
+            | LeaveReason::SyncTimeout
+            | LeaveReason::RevocationTimeout => "max.poll.interval.ms",
+            LeaveReason::GroupFull => "group.max.size",
+            LeaveReason::Closed | LeaveReason::Replaced | LeaveReason::RemovedByAdmin => return None,
+        },
+        Fact::TargetAssigned { .. } => "group.consumer.assignors",
+        Fact::AcquisitionEnded { how: AcquisitionEnd::TimedOut, .. } => "group.share.record.lock.duration.ms",
+        Fact::AcquisitionEnded { how: AcquisitionEnd::LimitReached, .. } => "group.share.delivery.count.limit",
         Fact::IsrProposed { lagging: Some(_), .. } => "replica.lag.time.max.ms",
         Fact::LeaderElected { unclean: true, .. } | Fact::LeaderElected { leader: None, .. } => {
             "unclean.leader.election.enable"
@@ -117,6 +132,11 @@ fn noted_with<'a>(sent: &Stamped, find: impl Fn(u64) -> Option<&'a Stamped>) -> 
                     | Fact::IsrChanged { .. }
                     | Fact::BrokerUnfenced { .. }
                     | Fact::GroupState { .. }
+                    | Fact::GroupEpoch { .. }
+                    | Fact::TargetAssigned { .. }
+                    | Fact::MemberReconciled { .. }
+                    | Fact::PartitionsRevoked { .. }
+                    | Fact::JoiningGroup { .. }
                     | Fact::MemberRemoved { .. }
                     | Fact::LeavingGroup { .. }
                     | Fact::RecordsSent { .. }
@@ -145,6 +165,20 @@ fn silence<'a>(stamped: &Stamped, find: impl Fn(u64) -> Option<&'a Stamped>) -> 
             Fact::NodeState(NodeState::Killed | NodeState::Paused | NodeState::Stopping | NodeState::Stopped)
         );
         (silenced && fact.node == Some(silent)) || matches!(fact.fact, Fact::NetworkChanged { .. })
+    })
+}
+
+/// A member that was not heard of: what happened to its process. A classic member's id begins with its client's name.
+fn silent_member<'a>(
+    stamped: &Stamped,
+    find: impl Fn(u64) -> Option<&'a Stamped>,
+    names: &Names,
+) -> Option<&'a Stamped> {
+    let Fact::MemberRemoved { member, reason: LeaveReason::SessionTimeout, .. } = &stamped.fact else { return None };
+    (1..stamped.id).map_while(|back| find(stamped.id - back)).find(|fact| {
+        let silenced = matches!(fact.fact, Fact::NodeState(NodeState::Killed | NodeState::Paused | NodeState::Stopped));
+        let is_its = |node: Node| member.strip_prefix(&*names.node(node)).is_some_and(|rest| rest.starts_with('-'));
+        silenced && fact.node.is_some_and(is_its)
     })
 }
 
@@ -210,6 +244,25 @@ mod tests {
         ];
         let told = why(2, |id| facts.iter().find(|fact| fact.id == id), &Names::default());
         assert_eq!(told.get(1).map(|reason| reason.text.as_str()), Some("broker-1 is fenced: no heartbeat for 9 s."));
+    }
+
+    #[test]
+    fn a_member_that_was_dropped_for_its_silence_goes_back_to_what_silenced_it() {
+        let (broker, consumer) = (Node::Broker(BrokerId(2)), Node::Consumer(crate::kafka::ids::ClientId(0)));
+        let mut names = Names::default();
+        names.add_client("consumer-c1".into());
+        let fact = |id, cause, node, fact| Stamped { id, cause, at: Instant::from_micros(id), node, fact };
+        let reason = LeaveReason::SessionTimeout;
+        let removed = Fact::MemberRemoved { group: "g".into(), member: "consumer-c1-7f".into(), reason };
+        let facts = [
+            fact(1, 0, None, Fact::Command { text: "kill consumer-c1".into() }),
+            fact(2, 1, Some(consumer), Fact::NodeState(NodeState::Killed)),
+            fact(3, 0, Some(broker), removed),
+        ];
+        let reasons = why(3, |id| facts.iter().find(|fact| fact.id == id), &names);
+        let told: Vec<&str> = reasons.iter().skip(1).map(|reason| reason.text.as_str()).collect();
+        assert_eq!(told, ["consumer-c1 crashes.", "kill consumer-c1."]);
+        assert_eq!(reasons[0].setting.map(|(name, _)| name), Some("session.timeout.ms"));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Letter {
             error: error.filter(|error| !error.is_none()),
             member,
             protocol,
-            pulse: api == Api::Heartbeat && error.is_none_or(|error| error.is_none()),
+            pulse: error.is_none_or(|error| error.is_none()) && says_nothing_new(&envelope.message),
         })
     }
 
@@ -82,8 +82,29 @@ impl Letter {
 fn is_of_groups(api: Api) -> bool {
     matches!(
         api,
-        Api::JoinGroup | Api::SyncGroup | Api::Heartbeat | Api::LeaveGroup | Api::OffsetCommit | Api::OffsetFetch
+        Api::JoinGroup
+            | Api::SyncGroup
+            | Api::Heartbeat
+            | Api::LeaveGroup
+            | Api::OffsetCommit
+            | Api::OffsetFetch
+            | Api::ConsumerGroupHeartbeat
     )
+}
+
+/// Whether a message is a heartbeat that only says that somebody lives.
+fn says_nothing_new(message: &Message) -> bool {
+    match message {
+        Message::Request { request: Request::Heartbeat(_), .. } => true,
+        Message::Response { response: Response::Heartbeat(_), .. } => true,
+        Message::Request { request: Request::ConsumerGroupHeartbeat(heartbeat), .. } => {
+            heartbeat.member_epoch.0 > 0 && heartbeat.owned.is_none() && heartbeat.topics.is_none()
+        }
+        Message::Response { response: Response::ConsumerGroupHeartbeat(heartbeat), .. } => {
+            heartbeat.assignment.is_none()
+        }
+        _ => false,
+    }
 }
 
 fn member_of(request: &Request) -> Option<&Name> {
@@ -92,6 +113,7 @@ fn member_of(request: &Request) -> Option<&Name> {
         Request::SyncGroup(sync) => Some(&sync.member_id),
         Request::Heartbeat(heartbeat) => Some(&heartbeat.member_id),
         Request::OffsetCommit(commit) => Some(&commit.member_id),
+        Request::ConsumerGroupHeartbeat(heartbeat) => Some(&heartbeat.member_id),
         Request::LeaveGroup(leave) => leave.members.first().map(|(member, _)| member),
         _ => None,
     }
@@ -102,6 +124,7 @@ fn error_of(response: &Response) -> Option<ErrorCode> {
         Response::JoinGroup(join) => Some(join.error),
         Response::SyncGroup(sync) => Some(sync.error),
         Response::Heartbeat(heartbeat) => Some(heartbeat.error),
+        Response::ConsumerGroupHeartbeat(heartbeat) => Some(heartbeat.error),
         Response::OffsetFetch(fetch) => Some(fetch.error),
         Response::OffsetCommit(commit) => {
             commit.partitions.iter().map(|(_, error)| *error).find(|error| !error.is_none())

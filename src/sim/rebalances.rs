@@ -274,7 +274,7 @@ impl Rebalances {
     /// Requests name the member id that their sender goes by.
     fn learn_member(&mut self, id: u64, api: Api, letters: &Letters) {
         // Any of these comes early enough; heartbeats need not be looked at.
-        if !matches!(api, Api::JoinGroup | Api::SyncGroup) && api.name() != "ConsumerGroupHeartbeat" {
+        if !matches!(api, Api::JoinGroup | Api::SyncGroup | Api::ConsumerGroupHeartbeat) {
             return;
         }
         let Some((member, node)) = letters.find(id).and_then(|letter| Some((letter.member.clone()?, letter.from)))
@@ -304,6 +304,12 @@ impl Rebalances {
             Timer::GroupSync { group } => (group.clone(), None, "max.poll.interval.ms"),
             Timer::GroupSession { group, member } => {
                 (group.clone(), self.members.get(member).copied(), "session.timeout.ms")
+            }
+            Timer::ConsumerGroupSession { group, member } => {
+                (group.clone(), self.members.get(member).copied(), "group.consumer.session.timeout.ms")
+            }
+            Timer::ConsumerGroupRevocation { group, member } => {
+                (group.clone(), self.members.get(member).copied(), "max.poll.interval.ms")
             }
             Timer::PollDeadline => {
                 let Some(group) = self.of.get(&node) else { return };

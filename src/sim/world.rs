@@ -546,9 +546,15 @@ impl World {
         self.slots.get(&node).map(|slot| slot.state)
     }
 
+    /// Controllers, ZooKeeper servers and brokers: they come before all clients in the order of nodes, of which there may
+    /// be thousands.
+    fn servers(&self) -> impl Iterator<Item = (&Node, &Rc<Slot>)> {
+        self.slots.range(..Node::Producer(ClientId(0)))
+    }
+
     /// Every controller, with the state of its process; `None` where it is down.
     pub fn controllers(&self) -> impl Iterator<Item = (ControllerId, NodeState, Option<&Controller>)> {
-        self.slots.iter().filter_map(|(node, slot)| match (node, &slot.machine) {
+        self.servers().filter_map(|(node, slot)| match (node, &slot.machine) {
             (Node::Controller(id), Machine::Controller(controller)) => Some((*id, slot.state, Some(&**controller))),
             (Node::Controller(id), _) => Some((*id, slot.state, None)),
             _ => None,
@@ -557,7 +563,7 @@ impl World {
 
     /// Every server of the ZooKeeper ensemble, with the state of its process; `None` where it is down.
     pub fn zookeepers(&self) -> impl Iterator<Item = (ZooKeeperId, NodeState, Option<&ZooKeeperServer>)> {
-        self.slots.iter().filter_map(|(node, slot)| match (node, &slot.machine) {
+        self.servers().filter_map(|(node, slot)| match (node, &slot.machine) {
             (Node::ZooKeeper(id), Machine::ZooKeeper(server)) => Some((*id, slot.state, Some(&**server))),
             (Node::ZooKeeper(id), _) => Some((*id, slot.state, None)),
             _ => None,
@@ -566,7 +572,7 @@ impl World {
 
     /// Every broker, with the state of its process; `None` where it is down.
     pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, NodeState, Option<&Broker>)> {
-        self.slots.iter().filter_map(|(node, slot)| match (node, &slot.machine) {
+        self.servers().filter_map(|(node, slot)| match (node, &slot.machine) {
             (Node::Broker(id), Machine::Broker(broker)) => Some((*id, slot.state, Some(&**broker))),
             (Node::Broker(id), _) => Some((*id, slot.state, None)),
             _ => None,

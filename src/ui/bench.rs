@@ -10,7 +10,8 @@ use crate::sim::world::World;
 use crate::time::{Duration, Instant};
 
 /// Runs a benchmark. `stage` keeps ten thousand messages flying from now on; `stage off` ends that. `engine` tells how
-/// many records a second the engine simulates here, `seek` how many milliseconds the longest of several seeks took.
+/// many records a second the engine simulates here, `seek` how many milliseconds the longest of several seeks took. `rebalance`
+/// opens a group of a thousand members on ten thousand partitions, whose frames can be counted while it rebalances.
 pub fn run(page: Page, name: &str) -> Result<JsValue, String> {
     match name {
         "stage" => {
@@ -23,8 +24,24 @@ pub fn run(page: Page, name: &str) -> Result<JsValue, String> {
         }
         "engine" => engine().map(JsValue::from_f64),
         "seek" => Ok(JsValue::from_f64(seek(page))),
-        _ => Err(format!("There is no benchmark called {name}. There are: stage, stage off, engine, seek.")),
+        "rebalance" => page.load(&crowded(1_000, 10_000)).map(|()| JsValue::from_f64(1_000.0)),
+        _ => Err(format!("There is no benchmark called {name}. There are: stage, stage off, engine, seek, rebalance.")),
     }
+}
+
+/// A group of many members on many partitions; one member leaves after ten seconds.
+fn crowded(members: u32, partitions: u32) -> String {
+    use std::fmt::Write;
+    let mut toml = format!(
+        "format = 1\ntitle = \"{members} members, {partitions} partitions\"\nsummary = \"A rebalance of many.\"\nseed = 1\n\
+         duration = \"40s\"\n[cluster]\nbrokers = 3\n[[topic]]\nname = \"orders\"\npartitions = {partitions}\n\
+         replication-factor = 1\n[[step]]\nat = \"10s\"\nrun = \"stop consumer-m1\"\n"
+    );
+    for member in 1..=members {
+        // Writing to a string cannot fail.
+        let _ = write!(toml, "[[consumer]]\nname = \"m{member}\"\ngroup = \"crowd\"\ntopics = [\"orders\"]\n");
+    }
+    toml
 }
 
 /// Records produced, replicated and read in a second of the browser's time.

@@ -53,7 +53,7 @@ pub fn Help(open: RwSignal<bool>, #[prop(into)] summary: Signal<String>) -> impl
             dialog.close();
         }
     });
-    const KEYS: [(&str, &str); 11] = [
+    const KEYS: [(&str, &str); 12] = [
         ("space", "play or pause"),
         ("→  ←", "step to the next fact that matters, or back to the one before"),
         ("/  Ctrl-K", "give a command: kill broker-1, cut broker-1 | broker-2, kafka-topics --describe …"),

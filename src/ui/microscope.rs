@@ -212,7 +212,7 @@ pub fn score_view(card: &ScoreCard, open: bool) -> impl IntoView + use<> {
             {tile("moved", words::grouped(u64::from(card.score.moved)), format!("of {} moved", words::count(u64::from(card.partitions), "partition")), false)}
             {tile("redelivered", words::grouped(card.score.redelivered), "records redelivered".into(), card.score.redelivered > 0)}
             {tile("messages", words::grouped(card.traffic.messages), format!("messages, {}", words::bytes(card.traffic.bytes)), false)}
-            {tile("duration", words::span(card.duration), if open { format!("so far, {members}") } else { format!("from begin to end, {members}") }, false)}
+            {tile("duration", words::span(card.duration), if open { format!("so far, {members}") } else { format!("long, {members}") }, false)}
         </div>
     }
 }

@@ -30,6 +30,15 @@ pub const CHAPTERS: &[Chapter] = &[
         ],
     },
     Chapter {
+        title: "Rebalances",
+        scenarios: &[
+            ("scale-out", include_str!("../../scenarios/scale-out.toml")),
+            ("eager-vs-cooperative", include_str!("../../scenarios/eager-vs-cooperative.toml")),
+            ("rolling-deploy", include_str!("../../scenarios/rolling-deploy.toml")),
+            ("rebalance-storm", include_str!("../../scenarios/rebalance-storm.toml")),
+        ],
+    },
+    Chapter {
         title: "Replication",
         scenarios: &[
             ("replication-factor", include_str!("../../scenarios/replication-factor.toml")),

@@ -368,6 +368,10 @@ fn spots(cast: &Cast, layout: &Layout) -> Vec<Spot> {
     cast.nodes()
         .filter_map(|(node, name, health)| {
             let rect = *layout.nodes.get(&node)?;
+            // What is too small to be hit is no button: a thousand of them would only cost time.
+            if rect.h < 9.0 || rect.w < 9.0 {
+                return None;
+            }
             Some(Spot { node, name: name.to_owned(), health, rect })
         })
         .collect()

@@ -254,7 +254,7 @@ impl Trace {
             owned,
             leave_reason: LeaveReason::Closed,
         };
-        let answer = self.cluster.ask(Request::ConsumerGroupHeartbeat(request));
+        let answer = self.cluster.ask(Request::ConsumerGroupHeartbeat(Box::new(request)));
         let Some(Response::ConsumerGroupHeartbeat(heard)) = &answer else { return Err(silent(answer.as_ref())) };
         let mut got = fields([("error", json!(heard.error.name())), ("epoch", json!(heard.member_epoch.0))]);
         if let Some(assignment) = &heard.assignment {

@@ -10,20 +10,20 @@ use crate::kafka::ids::{Name, TopicPartition};
 use crate::time::Instant;
 
 impl Consumer {
-    /// From here on it reads exactly these. What it has already goes on where it stands; the rest begins where the group
+    /// From here on it reads exactly these, which are in order. What it has already goes on where it stands; the rest begins where the group
     /// has committed.
     pub(super) fn assign(&mut self, now: Instant, partitions: Vec<TopicPartition>, out: &mut Effects) {
         let (Some(group), Some(generation)) = (self.group.clone(), self.membership.generation) else { return };
-        self.fetcher.retain(|partition| partitions.contains(&partition));
+        self.fetcher.retain(|partition| partitions.binary_search(&partition).is_ok());
         self.fetcher.assign(&partitions, State::AwaitsCommitted);
         self.restart_commit_interval(now);
         out.note(Fact::PartitionsAssigned { group, generation, partitions });
     }
 
-    /// Gives partitions up while it is still a member (`onPartitionsRevoked`).
+    /// Gives partitions up, which are in order, while it is still a member (`onPartitionsRevoked`).
     pub(super) fn revoke(&mut self, partitions: Vec<TopicPartition>, out: &mut Effects) {
         let Some(group) = self.group.clone().filter(|_| !partitions.is_empty()) else { return };
-        self.fetcher.retain(|partition| !partitions.contains(&partition));
+        self.fetcher.retain(|partition| partitions.binary_search(&partition).is_err());
         out.note(Fact::PartitionsRevoked { group, partitions });
     }
 
@@ -51,16 +51,18 @@ impl Consumer {
 
     /// What it has, as JoinGroup names it.
     pub(super) fn owned_by_name(&self) -> Vec<(Name, u32)> {
-        let named =
-            |partition: TopicPartition| Some((self.view.name_of(partition.topic)?.clone(), partition.partition));
+        let names = self.view.names();
+        let named = |partition: TopicPartition| Some((Name::clone(names.get(&partition.topic)?), partition.partition));
         self.fetcher.assigned().into_iter().filter_map(named).collect()
     }
 
-    /// Partitions of topics that it is not subscribed to any more.
+    /// Partitions of topics that it is not subscribed to any more, in order.
     pub(super) fn unwanted_partitions(&self) -> Vec<TopicPartition> {
+        let names = self.view.names();
+        let is_wanted =
+            |partition: &TopicPartition| names.get(&partition.topic).is_some_and(|name| self.is_subscribed_to(name));
         let mut partitions = self.fetcher.assigned();
-        partitions
-            .retain(|partition| self.view.name_of(partition.topic).is_none_or(|name| !self.is_subscribed_to(name)));
+        partitions.retain(|partition| !is_wanted(partition));
         partitions
     }
 }

@@ -5,6 +5,8 @@
 //! keeps the application waiting, and tries again until the coordinator has taken it or it cannot succeed any more.
 //! commitAsync() is sent once: a later one says more anyway, and to send an earlier one again could set the group back.
 
+use std::collections::BTreeMap;
+
 use super::fetcher::Partition;
 use super::membership::{MemberState, Sent};
 use super::{Consumer, Purpose};
@@ -231,9 +233,9 @@ impl Consumer {
         response: &OffsetCommitResponse,
         out: &mut Effects,
     ) {
+        let errors: BTreeMap<TopicPartition, ErrorCode> = response.partitions.iter().copied().collect();
         for (partition, offset) in &commit.offsets {
-            let error = response.partitions.iter().find(|(at, _)| at == partition).map(|(_, error)| *error);
-            if error == Some(ErrorCode::None)
+            if errors.get(partition) == Some(&ErrorCode::None)
                 && let Some(state) = self.fetcher.get_mut(*partition)
             {
                 state.note_commit(commit.number, *offset);

@@ -169,10 +169,11 @@ impl Fetcher {
         self.buffer.retain(|completed| stays(completed.partition));
     }
 
-    /// Reads exactly these; what it reads already stays as it is.
+    /// Reads exactly these, which are in order; what it reads already stays as it is.
     pub(super) fn read_only(&mut self, partitions: &[TopicPartition], fresh: State) {
-        if partitions.len() < self.partitions.len() || !self.partitions.keys().all(|known| partitions.contains(known)) {
-            self.retain(|partition| partitions.contains(&partition));
+        let stays = |partition: TopicPartition| partitions.binary_search(&partition).is_ok();
+        if !self.partitions.keys().all(|known| stays(*known)) {
+            self.retain(stays);
         }
         self.assign(partitions, fresh);
     }

@@ -448,7 +448,7 @@ impl Consumer {
         let mut partitions: Vec<TopicPartition> = assignment.iter().filter_map(partition).collect();
         partitions.sort_unstable();
         let mut taken_away = self.fetcher.assigned();
-        taken_away.retain(|partition| !partitions.contains(partition));
+        taken_away.retain(|partition| partitions.binary_search(partition).is_err());
         if !taken_away.is_empty() {
             if self.application.task().commit != CommitMode::None {
                 self.fetcher.stop_for_revocation(&taken_away);

@@ -253,11 +253,8 @@ impl ShareConsumer {
                     self.on_disconnected(now, peer, out);
                 }
             }
-            Timer::Work => {
-                if self.work.worked(now, &self.group, out) {
-                    out.halt();
-                }
-            }
+            // The process dies of a record that its application cannot work on.
+            Timer::Work if self.work.worked(now, &self.group, out) => out.halt(),
             Timer::Poll => self.wake = None,
             Timer::PollDeadline => self.poll_timed_out(now, out),
             // Everything else is looked at after every input.

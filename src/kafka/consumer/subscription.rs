@@ -183,7 +183,7 @@ impl Consumer {
 
     /// Without a group's help: every partition of the topics, or those of assign(), as soon as they are known.
     pub(super) fn read_by_itself(&mut self) {
-        let partitions: Vec<TopicPartition> = match &self.reads {
+        let mut partitions: Vec<TopicPartition> = match &self.reads {
             Reads::Partitions(named) => {
                 let known = |(name, partition): &(Name, u32)| {
                     let topic = self.view.topic(name).filter(|topic| (*partition as usize) < topic.partitions.len())?;
@@ -200,6 +200,7 @@ impl Consumer {
                 topics.flat_map(of_topic).collect()
             }
         };
+        partitions.sort_unstable();
         let fresh = match self.group {
             Some(_) => State::AwaitsCommitted,
             None => State::AwaitsReset(ResetReason::NoOffset),

@@ -2,7 +2,9 @@
 //! group-coordinator).
 //!
 //! A name belongs to one group, whatever its kind. What a request of one protocol finds under the name of another kind
-//! is as good as nothing: UNKNOWN_MEMBER_ID or GROUP_ID_NOT_FOUND, as if there were no such group.
+//! is as good as nothing: UNKNOWN_MEMBER_ID or GROUP_ID_NOT_FOUND, as if there were no such group. Classic groups and
+//! those of the consumer protocol are of one family: one becomes the other while it runs
+//! ([`migration`](super::migration)).
 
 use super::super::effects::{Effects, Timer};
 use super::super::error::ErrorCode;

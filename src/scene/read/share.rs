@@ -1,18 +1,9 @@
 //! Share groups in the picture: nobody owns a partition, and nobody has a position.
 
-use crate::kafka::coordinator::Group;
-use crate::kafka::ids::{BrokerId, Name, TopicPartition};
+use crate::kafka::ids::{Name, TopicPartition};
 use crate::kafka::message::share::SharePartitionKey;
 use crate::kafka::share::partition::SharePartition;
 use crate::sim::world::World;
-
-/// A share group's coordinator, its state, and what is to be said of it; `None` where there is none of that name.
-pub(super) fn group(world: &World, name: &str) -> Option<(BrokerId, String, String)> {
-    let groups = world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(name)?)));
-    let groups = groups.filter_map(|(id, group)| Some((id, Group::as_share(group)?)));
-    let (id, group) = groups.max_by_key(|(_, group)| group.epoch())?;
-    Some((id, group.phase().name().to_owned(), format!("share group · epoch {}", group.epoch())))
-}
 
 /// How many records of a partition still need delivery in a group.
 pub(super) fn lag(world: &World, group: &Name, partition: TopicPartition) -> u64 {

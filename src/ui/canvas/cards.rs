@@ -556,7 +556,21 @@ impl Painter {
         pen.text((frame.right() - 14.0, y), &lag, Face::Text, color, Align::Right);
         let room = frame.right() - 22.0 - x - pen.width(&lag, Face::Text);
         pen.clipped((x, y), &group.name, Face::Name, &p.ink, room);
-        pen.clipped((x, below), &group.line, Face::Text, &p.muted, right - x);
+        let (stopped, all) = group.stopped;
+        if stopped == 0 || group.members.is_empty() || group.line.starts_with("share") {
+            return pen.clipped((x, below), &group.line, Face::Text, &p.muted, right - x);
+        }
+        // What stands still is the news: hatched, as a chip that nobody reads.
+        let text = format!("{} of {} unread", words::short(u64::from(stopped)), words::short(u64::from(all)));
+        let width = (pen.width(&text, Face::Tiny) + 14.0).min(right - x);
+        let body = Rect::new(x, below - 14.0, width, 19.0);
+        pen.fill(body, 5.0, &p.warn_soft);
+        pen.hatch(body, 5.0, &p.warn_soft, 6.0);
+        pen.outline(body, 5.0, &p.warn, 1.0);
+        pen.clipped((x + 7.0, below), &text, Face::Tiny, &p.warn, width - 10.0);
+        if right - x - width > 60.0 {
+            pen.clipped((x + width + 8.0, below), &group.line, Face::Text, &p.muted, right - x - width - 8.0);
+        }
     }
 
     fn consumer(&self, pen: &Pen, rect: Rect, card: &ConsumerCard) {
@@ -609,7 +623,7 @@ impl Painter {
         for (place, chip) in card.chips.iter().enumerate() {
             let width = pen.width(&chip.label, Face::MonoTiny) + 12.0;
             let left = card.chips.len() - place;
-            if at + width > x + room - if left > 1 { 26.0 } else { 0.0 } {
+            if chip.label.is_empty() || at + width > x + room - if left > 1 { 26.0 } else { 0.0 } {
                 pen.text((at, y + 13.0), &format!("+{left}"), Face::MonoTiny, &p.muted, Align::Left);
                 return;
             }

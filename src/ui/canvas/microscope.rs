@@ -77,10 +77,14 @@ impl Plan {
         let gutter = if width < 560.0 { 84.0 } else { 148.0 };
         let head = 62.0;
         let chart = if slide.rows.len() > 12 { 52.0 } else { 0.0 };
-        let row = if slide.rows.len() <= 40 { 20.0 } else { 12.0 };
+        let row = match slide.rows.len() {
+            0..=8 => 26.0,
+            9..=40 => 20.0,
+            _ => 12.0,
+        };
         let rows_below = if slide.rows.is_empty() { 0.0 } else { 26.0 + slide.rows.len() as f64 * row };
         let left = height - AXIS - head * slide.coordinators as f64 - chart - rows_below.min(height * 0.42);
-        let lane = (left / members.max(1) as f64).clamp(if members <= 12 { 36.0 } else { 15.0 }, 64.0);
+        let lane = (left / members.max(1) as f64).clamp(if members <= 12 { 36.0 } else { 15.0 }, 104.0);
         let lanes = head * slide.coordinators as f64 + lane * members as f64;
         let rows = AXIS + lanes + chart + 26.0;
         Self {
@@ -272,6 +276,8 @@ impl Draw<'_> {
         let room = self.left() - 34.0;
         for lane in self.shown() {
             let name = self.slide.lane(lane);
+            // Where room is short, what all names begin with goes.
+            let name = if self.left() < 100.0 { name.trim_start_matches("consumer-") } else { name };
             let y = self.y(lane);
             if lane < self.slide.coordinators {
                 pen.clipped((12.0, y - 14.0), name, Face::Strong, &p.ink, room + 14.0);
@@ -360,7 +366,7 @@ impl Draw<'_> {
 
     fn arrows(&self, hits: &mut Hits) {
         let mut last = vec![f64::MIN; self.slide.lanes.len()];
-        let mut labelled = vec![f64::MIN; self.slide.lanes.len()];
+        let mut labelled = vec![f64::MIN; self.slide.lanes.len() * 2];
         for (place, arrow) in self.slide.arrows.iter().enumerate() {
             let (a, b) = (self.x(arrow.sent), self.x(arrow.due));
             if b < self.left() || a > self.right() {
@@ -428,19 +434,24 @@ impl Draw<'_> {
         self.tip(start, end, color, if faint { 3.0 } else { 5.0 });
         hits.push((spot, start, end));
         let member = if arrow.request { arrow.from } else { arrow.to };
-        let at = if arrow.request { a } else { b };
         let text = short(arrow);
-        if !faint
-            && !text.is_empty()
-            && (at > labelled[member] || chosen)
-            && at < self.right() - 20.0
-            && at > self.left()
-        {
-            let width = pen.width(text, Face::Tiny);
-            labelled[member] = at + width + 8.0;
-            let y = self.y(member) + 14.0;
+        if faint || text.is_empty() {
+            return;
+        }
+        // Requests are named below their member's line; an error beside its arrow's middle, where it has room.
+        let error = arrow.sort == Sort::Error;
+        let at = if error { (a + b) / 2.0 + 6.0 } else { a + 3.0 };
+        let place = if error { self.slide.lanes.len() + member } else { member };
+        let width = pen.width(text, Face::Tiny);
+        let fits = at > labelled[place] && at + width < self.right() && at > self.left();
+        if fits || chosen {
+            labelled[place] = at + width + 8.0;
+            let y = if error { (start.y + end.y) / 2.0 } else { self.y(member) + 16.0 };
             pen.alpha(1.0);
-            pen.text((at + 3.0, y), text, Face::Tiny, color, Align::Left);
+            if error {
+                pen.fill(Rect::new(at - 3.0, y - 11.0, width + 6.0, 15.0), 3.0, &p.bad_soft);
+            }
+            pen.text((at, y), text, Face::Tiny, color, Align::Left);
         }
     }
 

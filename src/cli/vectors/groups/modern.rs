@@ -121,7 +121,7 @@ impl CaseTopics {
         let topics = if asked.fields.contains_key("topics") { Some(asked.texts("topics")?) } else { None };
         // The tests' own assignors are not known here; theirs is what the case says.
         let server_assignor = asked.text("assignor").filter(|name| matches!(&**name, "uniform" | "range"));
-        Ok(Request::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest {
+        Ok(Request::ConsumerGroupHeartbeat(Box::new(ConsumerGroupHeartbeatRequest {
             group,
             member_id: asked.member(),
             member_epoch: Generation(asked.number("epoch")?.unwrap_or(0)),
@@ -134,7 +134,7 @@ impl CaseTopics {
             server_assignor,
             owned,
             leave_reason: LeaveReason::Closed,
-        }))
+        })))
     }
 
     fn partitions(&self, topics: &[Value]) -> Result<Vec<TopicPartition>, String> {

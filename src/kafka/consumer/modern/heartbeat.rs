@@ -78,10 +78,16 @@ impl Consumer {
             modern.next_heartbeat = now + modern.interval;
             let epoch = modern.epoch;
             let purpose = Purpose::MemberHeartbeat(epoch);
-            return self.send(now, Node::Broker(coordinator), Request::ConsumerGroupHeartbeat(request), purpose, out);
+            return self.send(
+                now,
+                Node::Broker(coordinator),
+                Request::ConsumerGroupHeartbeat(Box::new(request)),
+                purpose,
+                out,
+            );
         };
         self.membership.modern.sent = SentFields::default();
-        let request = Request::ConsumerGroupHeartbeat(request);
+        let request = Request::ConsumerGroupHeartbeat(Box::new(request));
         self.send(now, Node::Broker(coordinator), request, Purpose::Goodbye, out);
     }
 

@@ -23,9 +23,10 @@ use super::{
 use crate::time::Instant;
 
 /// `ConsumerGroupCommandOptions.checkArgs`
-const UNDECIDED: &str = "WARN: No action will be performed as the --execute option is missing. In version 5.0, this command will \
-                         require either --dry-run or --execute to be specified. You should add the --dry-run option explicitly \
-                         if you are scripting this command and want to keep the current default behavior without prompting.";
+const UNDECIDED: &str = "WARN: No action will be performed as the --execute option is missing. In version 5.0, this \
+                         command will require either --dry-run or --execute to be specified. You should add the \
+                         --dry-run option explicitly if you are scripting this command and want to keep the current \
+                         default behavior without prompting.";
 
 /// Where the tool is.
 #[derive(Clone, Debug)]
