@@ -57,7 +57,7 @@ impl World {
             for at in consumer.assigned().filter(|at| !at.paused) {
                 let end = self.serving_replica(at.partition).map(|replica| replica.last_stable_offset());
                 if end.is_some_and(|end| end > 0 && at.position.is_none_or(|position| position < end)) {
-                    behind.push((at.partition, consumer.name().to_string()));
+                    behind.push((at.partition, consumer.id()));
                 }
             }
         }

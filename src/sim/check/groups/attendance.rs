@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{Verdict, Witness};
 use crate::kafka::config::OffsetReset;
 use crate::kafka::fact::{Fact, FailurePolicy, ResetReason};
-use crate::kafka::ids::{Name, Node, TopicPartition};
+use crate::kafka::ids::{ClientId, Name, Node, TopicPartition};
 use crate::sim::trace::Stamped;
 use crate::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ pub struct Attendance {
     pub missed: Vec<(TopicPartition, u64)>,
     /// Partitions that a running member wants and no running member has.
     pub unread: Vec<TopicPartition>,
-    /// Partitions whose reader waits for nothing and has not read everything, with the reader's name.
-    pub behind: Vec<(TopicPartition, String)>,
+    /// Partitions whose reader is not at work and has not read everything.
+    pub behind: Vec<(TopicPartition, ClientId)>,
     /// Every broker runs and is let in, every partition has a leader.
     pub is_sheltered: bool,
 }
@@ -44,6 +44,8 @@ pub(in crate::sim::check) struct Peace {
     grown: bool,
     /// When a partition last had something new to read.
     moved: BTreeMap<TopicPartition, Instant>,
+    /// When a consumer's application last got something. Small polls with a commit after each take their time.
+    polled: BTreeMap<ClientId, Instant>,
     /// Groups that skip records by their own will.
     skipping: BTreeSet<Name>,
     /// All do.
@@ -59,6 +61,8 @@ impl Peace {
                 let resets = text.starts_with("kafka-consumer-groups") && text.contains("--reset-offsets");
                 self.all_skip |= resets && !text.contains("--to-earliest");
             }
+            // A producer that is done disturbs nobody.
+            Fact::NodeState(_) if matches!(stamped.node, Some(Node::Producer(_) | Node::Tool(_))) => {}
             Fact::NodeState(_)
             | Fact::NetworkChanged { .. }
             | Fact::LeaderElected { .. }
@@ -68,6 +72,10 @@ impl Peace {
             Fact::PartitionsAdded { .. } | Fact::TopicDeleted { .. } => self.grown = true,
             Fact::HighWatermark { partition, leader: true, .. } => {
                 self.moved.insert(*partition, stamped.at);
+            }
+            Fact::Polled { .. } => {
+                let client = stamped.node.and_then(Node::client);
+                self.polled.extend(client.map(|client| (client, stamped.at)));
             }
             Fact::PositionReset { reason, .. } => {
                 let Some(Node::Consumer(client)) = stamped.node else { return };
@@ -114,9 +122,12 @@ impl Peace {
                 let what = format!("nobody in {group} reads {}, {patience} after the last trouble", name(*partition));
                 broken.push(("EveryPartitionHasAReader", what));
             }
-            let is_still = |at: &TopicPartition| self.moved.get(at).is_none_or(|moved| now.since(*moved) >= SLACK);
-            for (partition, reader) in attendance.behind.iter().filter(|(at, _)| is_still(at)) {
-                let what = format!("{reader} of {group} waits, and has not read all of {}", name(*partition));
+            let is_long_ago = |at: Option<&Instant>| at.is_none_or(|at| now.since(*at) >= SLACK);
+            for (partition, reader) in &attendance.behind {
+                if !is_long_ago(self.moved.get(partition)) || !is_long_ago(self.polled.get(reader)) {
+                    continue;
+                }
+                let what = format!("client {reader} of {group} waits, and has not read all of {}", name(*partition));
                 broken.push(("ReadersCatchUp", what));
             }
         }
