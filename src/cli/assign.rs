@@ -163,7 +163,7 @@ fn runs(held: &[Held]) -> String {
         let same = |one: &&Held| one.topic == first.topic && one.from.is_some() == first.from.is_some();
         let run: Vec<&Held> = (first.partition..)
             .zip(&held[at..])
-            .take_while(|(number, one)| one.partition == *number && same(&one))
+            .take_while(|(number, one)| one.partition == *number && same(one))
             .map(|(_, one)| one)
             .collect();
         let new_topic = at == 0 || held[at - 1].topic != first.topic;
