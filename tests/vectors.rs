@@ -36,7 +36,7 @@ fn tampered() -> Vec<(&'static str, &'static str, Value)> {
         ("group_classic", "/cases/8/steps/3/resp/members", json!(["M1"])),
         ("assignor_roundrobin", "/cases/1/expect/consumer3/0", json!("topic1-1")),
         ("assignor_roundrobin", "/cases/3/topics/topic2", json!(3)),
-        ("assignor_sticky", "/cases/0/members/1/generation", json!(-1)),
+        ("assignor_sticky", "/cases/0/members/0/generation", json!(11)),
         ("assignor_sticky", "/cases/3/members/1/owned", json!(["topic1-1"])),
         ("assignor_cooperative_sticky", "/cases/1/expect/consumer2", json!(["topic-2"])),
         ("assignor_cooperative_sticky", "/cases/2/final_target/consumer3/0", json!("topic-1")),

@@ -163,7 +163,7 @@ fn runs(held: &[Held]) -> String {
         let same = |one: &&Held| one.topic == first.topic && one.from.is_some() == first.from.is_some();
         let run: Vec<&Held> = (first.partition..)
             .zip(&held[at..])
-            .take_while(|(number, one)| one.partition == *number && same(&one))
+            .take_while(|(number, one)| one.partition == *number && same(one))
             .map(|(_, one)| one)
             .collect();
         let new_topic = at == 0 || held[at - 1].topic != first.topic;
@@ -222,11 +222,13 @@ mod tests {
 
     #[test]
     fn a_typed_group_is_shared_by_all_assignors_side_by_side() {
+        // Only `a` reads users, so those are dealt first. Then `b` gets orders until it has two as well: sticky gives the
+        // next one to the first of equals by name, uniform goes round from `b` on.
         let outcome = typed(None, &["orders:4,users:2"], &["a", "b=orders"], &[]);
         let expected = "\
                range                    roundrobin               sticky                   cooperative-sticky       server-range             server-uniform
-a              orders 0-1; users 0-1    orders 0,2; users 0-1    orders 0; users 0-1      orders 0; users 0-1      orders 0-1; users 0-1    orders 0; users 0-1
-b              orders 2-3               orders 1,3               orders 1-3               orders 1-3               orders 2-3               orders 1-3
+a              orders 0-1; users 0-1    orders 0,2; users 0-1    orders 2; users 0-1      orders 2; users 0-1      orders 0-1; users 0-1    orders 3; users 0-1
+b              orders 2-3               orders 1,3               orders 0-1,3             orders 0-1,3             orders 2-3               orders 0-2
 most - fewest  2                        2                        0                        0                        2                        0
 ";
         let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");

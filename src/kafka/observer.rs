@@ -7,6 +7,7 @@
 //! After a start nothing of the log on disk counts until the leader has said how far it is committed (Kafka's
 //! `MetadataLoader` waits for that too); then all of it comes at once.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::config::BrokerConfig;
@@ -136,7 +137,7 @@ impl Observer {
         response: QuorumFetchResponse,
         out: &mut Effects,
     ) -> (Option<Ask>, Vec<MetadataBatch>) {
-        if let Err(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
+        if let ControlFlow::Break(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
             return (next, Vec::new());
         }
         if let Some((epoch, end)) = response.diverging_epoch {
@@ -169,7 +170,7 @@ impl Observer {
         out: &mut Effects,
     ) -> (Option<Ask>, bool) {
         self.wanted = None;
-        if let Err(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
+        if let ControlFlow::Break(next) = self.learn(now, response.error, response.leader, response.epoch, out) {
             return (next, false);
         }
         let fresh = response.snapshot.filter(|snapshot| snapshot.end > self.image.next_offset);
@@ -190,20 +191,20 @@ impl Observer {
         leader: Option<ControllerId>,
         epoch: LeaderEpoch,
         out: &mut Effects,
-    ) -> Result<(), Option<Ask>> {
+    ) -> ControlFlow<Option<Ask>> {
         if epoch < self.epoch {
-            return Err(self.on_failed(now, out));
+            return ControlFlow::Break(self.on_failed(now, out));
         }
         let news = epoch > self.epoch || self.leader.is_none();
         self.epoch = epoch;
         if error != ErrorCode::None {
             self.leader = leader;
             let next = if self.leader.is_some() && news { Some(self.fetch()) } else { self.on_failed(now, out) };
-            return Err(next);
+            return ControlFlow::Break(next);
         }
         self.failures = 0;
         self.leader = leader;
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     /// The fetch went unanswered: its time is over, or the connection broke. The next one goes to another voter, on

@@ -398,7 +398,6 @@ fn error_of(message: &Message) -> Option<ErrorCode> {
         Response::SyncGroup(sync) => Some(sync.error),
         Response::Heartbeat(heartbeat) => Some(heartbeat.error),
         Response::ConsumerGroupHeartbeat(heartbeat) => Some(heartbeat.error),
-        Response::ShareGroupHeartbeat(heartbeat) => Some(heartbeat.error),
         Response::FindCoordinator(found) => Some(found.error),
         Response::OffsetFetch(fetch) => Some(fetch.error),
         Response::OffsetCommit(commit) => {
@@ -583,8 +582,7 @@ struct Partitions {
 
 impl Partitions {
     fn of(world: &World, image: &MetadataImage) -> Self {
-        let mut all = Self::default();
-        all.far = image.partitions().count() > MOST_NEAR;
+        let mut all = Self { far: image.partitions().count() > MOST_NEAR, ..Self::default() };
         let cluster_wide = world.brokers().find_map(|(.., broker)| Some(broker?.config().min_insync_replicas));
         for (partition, state) in image.partitions() {
             if world.is_internal(partition) {

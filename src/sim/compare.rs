@@ -30,9 +30,12 @@ const STRATEGY: &str = "partition.assignment.strategy";
 const GROUP_PROTOCOL: &str = "group.protocol";
 const SESSION: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
-/// What the brokers' settings are called that take the place of a consumer's.
-const MOVED: [(&str, &str); 2] =
-    [(HEARTBEAT, "group.consumer.heartbeat.interval.ms"), (SESSION, "group.consumer.session.timeout.ms")];
+/// What the brokers' settings are called that take the place of a consumer's, and the lowest value of each that they
+/// allow, which comes down with it.
+const MOVED: [(&str, [&str; 2]); 2] = [
+    (HEARTBEAT, ["group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"]),
+    (SESSION, ["group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms"]),
+];
 
 impl Protocol {
     /// All of them, in the order in which Kafka learned them.
@@ -120,7 +123,7 @@ impl Protocol {
                 let longest = given.filter_map(|(_, value)| value.parse::<u64>().ok()).max();
                 let Some(value) = longest else { continue };
                 let mut with = scenario.cluster_config.clone();
-                with.push((to.to_owned(), value.to_string()));
+                with.extend(to.iter().map(|key| ((*key).to_owned(), value.to_string())));
                 // A value that the brokers would refuse leaves theirs as it is.
                 if spec::broker_config(&with).is_ok() {
                     scenario.cluster_config = with;

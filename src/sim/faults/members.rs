@@ -105,6 +105,6 @@ fn each_broker_in_turn(rng: &mut Rng, at: Instant, targets: &[NodeName], course:
         let start = Command::Start { node: node.clone() };
         let end = if crash { Command::Kill { node, power: false } } else { Command::Stop { node } };
         course.extend([(at, end), (at + TURN / 2, start)]);
-        at = at + TURN;
+        at += TURN;
     }
 }
