@@ -286,6 +286,7 @@ impl Checks {
                 Fact::CoordinatorLoaded { partition, .. } => {
                     let Some(broker) = broker else { continue };
                     self.groups.forget_holders();
+                    self.readers.forget_epochs();
                     self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }
                 _ => {}

@@ -122,6 +122,11 @@ impl Readers {
         }
     }
 
+    /// A coordinator takes over: what the one before had not replicated may be decided again, and lie elsewhere.
+    pub(in crate::sim::check) fn forget_epochs(&mut self) {
+        self.epochs.clear();
+    }
+
     /// `EpochsAreReplicated`: a member hears of its epoch once the record of it cannot be lost.
     pub(in crate::sim::check) fn heard_of_epoch(
         &self,
