@@ -35,7 +35,7 @@ const ALLOWED: &[(Mistake, u64, &str)] = &[
     (Mistake::HeartbeatOfAnybody, 20, "pause,slow,members"),
     (Mistake::OldAssignmentKept, 10, "members,stop"),
     (Mistake::StaticMemberNotFenced, 200, "members"),
-    (Mistake::SessionNeverEnds, 50, "kill,pause"),
+    (Mistake::SessionNeverEnds, 200, "kill,pause"),
     (Mistake::CooperationLeftOut, 20, "members,stop"),
     (Mistake::HeartbeatBeforeReplication, 20, "all"),
     (Mistake::PartitionNotReleased, 20, "members,stop"),
