@@ -21,8 +21,10 @@ use crate::sim::trace::Stamped;
 pub(in crate::sim::check) struct Readers {
     /// What each member reads, by its own account.
     held: BTreeMap<ClientId, Held>,
-    /// Where the record of a member's epoch lies: the partition of `__consumer_offsets`, and the offset after it.
-    epochs: BTreeMap<(Name, Name, Generation), (TopicPartition, Offset)>,
+    /// Where the record of a member's epoch lies, as the broker wrote it that decided: the partition of
+    /// `__consumer_offsets`, and the offset after it. One that was frozen and is the coordinator no more may decide the
+    /// same epoch on a log that is cut off later.
+    epochs: BTreeMap<(BrokerId, Name, Name, Generation), (TopicPartition, Offset)>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,7 +118,7 @@ impl Readers {
         world: &impl Witness,
     ) {
         if let Some(replica) = offsets_of(broker, group, world) {
-            let key = (group.clone(), member.clone(), epoch);
+            let key = (broker, group.clone(), member.clone(), epoch);
             // It may come to more of its target in the same epoch; then the first record tells of that.
             self.epochs.entry(key).or_insert((replica.partition(), replica.log().end()));
         }
@@ -137,8 +139,11 @@ impl Readers {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
-        let Some(id) = world.consumer(member).map(|consumer| consumer.member_id().clone()) else { return };
-        let Some((of, end)) = self.epochs.get(&(group.clone(), id.clone(), epoch)) else { return };
+        let Some(consumer) = world.consumer(member) else { return };
+        // It hears of its epoch from the coordinator that it asked.
+        let Some(broker) = consumer.coordinator() else { return };
+        let id = consumer.member_id().clone();
+        let Some((of, end)) = self.epochs.get(&(broker, group.clone(), id.clone(), epoch)) else { return };
         let committed = logs.committed_up_to(*of);
         if committed < *end && !verdict.is_forgiven(*of) {
             let what = format!(
