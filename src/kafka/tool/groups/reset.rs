@@ -3,6 +3,9 @@
 //! For each group: its coordinator says what state it is in, and only one without members can be reset. Where the
 //! offsets shall go is asked of the leaders of its partitions; with `--execute` they are then committed, as by a member
 //! of no generation. A group that does not exist is reset all the same: the commit makes it.
+//!
+//! Each call is made again by itself where somebody else coordinates or leads by now (`CoordinatorStrategy`,
+//! `PartitionLeaderStrategy`): what the group's state was is not asked a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +37,8 @@ pub struct Talk {
     job: ResetOffsets,
     stage: Stage,
     topics: Topics,
+    /// Somebody else may lead by now than `topics` says.
+    topics_are_stale: bool,
     /// Brokers that have not listed their groups.
     unlisted: Vec<BrokerId>,
     /// Groups still to reset, the next one last.
@@ -54,7 +59,6 @@ pub struct Talk {
 enum Stage {
     Begin,
     List,
-    FindCoordinator,
     Describe,
     DescribeClassic,
     OffsetFetch,
@@ -87,6 +91,7 @@ impl Talk {
             job,
             stage: Stage::Begin,
             topics: Topics::default(),
+            topics_are_stale: false,
             unlisted: Vec::new(),
             left: Vec::new(),
             coordinator: None,
@@ -108,23 +113,21 @@ impl Talk {
         }
         match self.stage {
             Stage::Begin => ask_metadata(),
+            _ if self.topics_are_stale => ask_metadata(),
             Stage::List => match self.unlisted.last() {
                 Some(broker) => list_consumer_groups(*broker, Vec::new(), Vec::new()),
                 None => {
                     self.left.sort();
                     self.left.dedup();
                     self.left.reverse();
-                    self.stage = Stage::FindCoordinator;
+                    self.stage = Stage::Describe;
                     self.next(now, paper)
                 }
             },
-            Stage::FindCoordinator => match self.left.last() {
-                Some(group) => find_coordinator(group),
-                None => {
-                    self.print(paper);
-                    Next::Finish
-                }
-            },
+            Stage::Describe if self.left.is_empty() => {
+                self.print(paper);
+                Next::Finish
+            }
             Stage::Describe => self.ask_coordinator(describe_as_consumer_group),
             Stage::DescribeClassic => {
                 self.ask_coordinator(|group| Request::DescribeGroups(DescribeGroupsRequest { groups: vec![group] }))
@@ -166,7 +169,8 @@ impl Talk {
     fn ask_coordinator(&self, request: impl FnOnce(Name) -> Request) -> Next {
         match (self.coordinator, self.left.last()) {
             (Some(coordinator), Some(group)) => Next::Ask(Whom::Broker(coordinator), request(group.clone())),
-            _ => Next::Finish,
+            (None, Some(group)) => find_coordinator(group),
+            (_, None) => Next::Finish,
         }
     }
 
@@ -174,9 +178,19 @@ impl Talk {
         match response {
             Response::Metadata(metadata) => {
                 self.topics = Topics::of(&metadata);
-                self.stage = Stage::FindCoordinator;
+                if self.topics_are_stale {
+                    let mut asked = self.questions.iter().flat_map(|question| &question.partitions);
+                    if !asked.all(|partition| self.topics.leaders.contains_key(partition)) {
+                        return Verdict::TryAgain;
+                    }
+                    self.topics_are_stale = false;
+                    for question in std::mem::take(&mut self.questions) {
+                        self.ask(question.bound, question.spec, &question.partitions);
+                    }
+                    return Verdict::GoOn;
+                }
+                self.stage = Stage::Describe;
                 match &self.job.groups {
-                    _ if !self.done.is_empty() || !self.left.is_empty() => {}
                     Some(groups) => self.left = groups.iter().rev().map(|group| group.as_str().into()).collect(),
                     None => {
                         self.unlisted = metadata.brokers.iter().map(|(id, _)| *id).collect();
@@ -190,7 +204,6 @@ impl Talk {
             }
             Response::FindCoordinator(found) if found.error.is_none() => {
                 self.coordinator = found.coordinator;
-                self.stage = Stage::Describe;
             }
             Response::ConsumerGroupDescribe(described) => match described.groups.into_iter().next() {
                 Some(group) if group.error == ErrorCode::GroupIdNotFound => self.stage = Stage::DescribeClassic,
@@ -437,7 +450,7 @@ impl Talk {
         }
         self.plan.clear();
         self.coordinator = None;
-        self.stage = Stage::FindCoordinator;
+        self.stage = Stage::Describe;
     }
 
     fn fail(&mut self, reason: &str, paper: &mut Paper) -> Verdict {
@@ -446,19 +459,22 @@ impl Talk {
         Verdict::GoOn
     }
 
-    /// Somebody else leads or coordinates by now: the group is looked at from the beginning.
+    /// Somebody else leads or coordinates by now: asks who, and then the same again.
     fn look_again(&mut self) -> Verdict {
         self.no_answer();
         Verdict::TryAgain
     }
 
     pub fn no_answer(&mut self) {
-        if self.stage == Stage::List {
-            self.left.clear();
+        match self.stage {
+            Stage::Begin | Stage::Failed => {}
+            Stage::List => {
+                self.left.clear();
+                self.stage = Stage::Begin;
+            }
+            Stage::ListOffsets => self.topics_are_stale = true,
+            Stage::Describe | Stage::DescribeClassic | Stage::OffsetFetch | Stage::Commit => self.coordinator = None,
         }
-        self.questions.clear();
-        self.coordinator = None;
-        self.stage = Stage::Begin;
     }
 
     /// What it was at, by the admin client's name.
@@ -469,9 +485,7 @@ impl Talk {
             Stage::OffsetFetch => "offsetFetch",
             Stage::ListOffsets => "listOffsets",
             Stage::Commit => "offsetCommit",
-            Stage::FindCoordinator | Stage::Describe | Stage::DescribeClassic | Stage::Failed => {
-                "describeConsumerGroups"
-            }
+            Stage::Describe | Stage::DescribeClassic | Stage::Failed => "describeConsumerGroups",
         }
     }
 
