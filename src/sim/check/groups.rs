@@ -32,9 +32,9 @@ pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// What each member of the consumer protocol holds, as its coordinator has it.
     holders: BTreeMap<Name, BTreeMap<Name, BTreeSet<(Name, u32)>>>,
-    /// Since when, in milliseconds since 1970, a group has no members: whoever commits for it comes from outside, and may go
-    /// back. `None` while it has some.
-    empty_since: BTreeMap<Name, Option<i64>>,
+    /// From when until when, in milliseconds since 1970, a group had no members: whoever commits for it then comes from
+    /// outside, and may go back. The last stretch has no end where it has none now.
+    without_members: BTreeMap<Name, Vec<(i64, Option<i64>)>>,
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
     /// Where an application has moved its position by itself: what it commits there may fall.
     sought: BTreeSet<TopicPartition>,
@@ -141,8 +141,14 @@ impl GroupChecks {
 
     /// A group has come to a state, in which it has members or not.
     pub(super) fn attended(&mut self, stamped: &Stamped, group: &Name, is_empty: bool) {
-        let since = self.empty_since.entry(group.clone()).or_default();
-        *since = is_empty.then(|| since.unwrap_or(stamped.at.timestamp_ms()));
+        let now = stamped.at.timestamp_ms();
+        let stretches = self.without_members.entry(group.clone()).or_default();
+        match stretches.last_mut() {
+            Some((_, end @ None)) if !is_empty => *end = Some(now),
+            Some((_, None)) => {}
+            _ if is_empty => stretches.push((now, None)),
+            _ => {}
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fact's own fields")]
@@ -182,11 +188,12 @@ impl GroupChecks {
         if newest.zip(taken_in).is_some_and(|(newest, at)| at <= newest) {
             return;
         }
-        let by_member = match self.empty_since.get(group) {
-            Some(None) => true,
-            Some(Some(since)) => taken_in.is_some_and(|at| at < *since),
-            None => false,
-        };
+        // It may be long ago that the coordinator took it in: the record waited to be replicated.
+        let by_member = self.without_members.get(group).is_some_and(|stretches| {
+            let was_empty = |at: i64| stretches.iter().any(|(from, to)| at >= *from && to.is_none_or(|to| at <= to));
+            let is_empty = stretches.last().is_some_and(|(_, end)| end.is_none());
+            !taken_in.map_or(is_empty, was_empty)
+        });
         let before = self.commits.insert(key, (offset, taken_in));
         if let Some((fell_from, _)) = before.filter(|(before, _)| *before > offset && by_member && !forgiven) {
             let what = format!("{group} committed {offset} of {} after {fell_from}", world.name(partition));
