@@ -15,7 +15,6 @@ const ALLOWED: &[(Mistake, u64, &str)] = &[
     (Mistake::MinIsrIgnored, 5, "all"),
     (Mistake::DivergenceIgnored, 20, "all"),
     (Mistake::TruncationToHighWatermark, 80, "power,kill,stop"),
-    (Mistake::StaleAnswerApplied, 200, "pause,slow,loss,tool"),
     (Mistake::LeaderOutsideIsr, 5, "all"),
     (Mistake::IsrShrinkBeforeCommit, 100, "all"),
     (Mistake::IsrExpansionWithoutCatchingUp, 20, "all"),

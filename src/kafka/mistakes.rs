@@ -44,8 +44,6 @@ mistakes! {
     DivergenceIgnored = "divergence-ignored",
     /// A new follower cuts its log at its own high watermark (before KIP-101).
     TruncationToHighWatermark = "truncation-to-high-watermark",
-    /// A follower takes in what a leader of an epoch before answers.
-    StaleAnswerApplied = "stale-answer-applied",
     /// An election takes the first replica that is up, and the ISR for all of them.
     LeaderOutsideIsr = "leader-outside-isr",
     /// A leader shrinks the ISR by itself, and tells the controller afterwards.

@@ -22,7 +22,6 @@ use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, Offset, TopicPartition};
 use crate::kafka::message::{
     FetchPartition, FetchRequest, FetchedPartition, ListOffsetsRequest, ListOffsetsResponse, OffsetSpec, Request,
 };
-use crate::kafka::mistakes::Mistake;
 use crate::kafka::replica::Replica;
 use crate::time::{Duration, Instant};
 
@@ -192,13 +191,6 @@ impl Broker {
         answer: FetchedPartition,
         out: &mut Effects,
     ) {
-        if self.config.makes(Mistake::StaleAnswerApplied)
-            && let Some(replica) = self.replicas.get_mut(&answer.partition)
-            && replica.leader_epoch() > epoch
-            && !replica.is_leader()
-        {
-            return replica.append_fetched(answer.batches, answer.high_watermark, out);
-        }
         let Some(progress) =
             self.fetchers.get_mut(&leader).and_then(|fetcher| fetcher.partitions.get_mut(&answer.partition))
         else {
