@@ -37,6 +37,9 @@ struct GroupDraw {
     max_poll: u64,
 }
 
+/// The default of `heartbeat.interval.ms`.
+const HEARTBEAT_INTERVAL: u64 = 3_000;
+
 /// One or two groups that read these topics, and a share group now and then.
 pub(super) fn groups(rng: &mut Rng, topics: &[&str], text: &mut String) {
     group(rng, "g", 0, topics, text);
@@ -105,6 +108,10 @@ fn member(rng: &mut Rng, group: &GroupDraw, number: u64, topics: &[&str], text: 
         }
     } else {
         let _ = write!(config, ", \"session.timeout.ms\" = {}", group.session);
+        if group.max_poll <= HEARTBEAT_INTERVAL {
+            // Who hears of a rebalance by a heartbeat only when its time is up takes turns with the others for ever.
+            let _ = write!(config, ", \"heartbeat.interval.ms\" = {}", group.max_poll / 6);
+        }
         if let Some(names) = group.strategy {
             let _ = write!(config, ", \"partition.assignment.strategy\" = \"{names}\"");
         }
