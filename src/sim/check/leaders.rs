@@ -53,7 +53,8 @@ impl LeaderChecks {
         verdict: &mut Verdict,
     ) {
         let Some(leader) = leader else { return };
-        let is_last = self.last_leaders.insert(partition, leader) == Some(leader);
+        // A partition that nobody has led, as the leader was down when it was made, has nothing to lose.
+        let is_last = self.last_leaders.insert(partition, leader).is_none_or(|last| last == leader);
         if unclean && !is_last && !self.unclean_by_hand && !world.allows_unclean_election(stamped.node, partition) {
             let what = format!("{}: broker-{leader} was elected from outside ISR and ELR", world.name(partition));
             verdict.report("ElectionsAreClean", stamped, what);
