@@ -63,17 +63,18 @@ impl ShareChecks {
         }
         let range = shared.range();
         let place = || format!("offsets {} to {} of {}", range.start, range.end - 1, world.name(partition));
-        if let Some((holder, _)) = window.held.iter().find(|(_, held)| held.overlaps(&range)) {
-            let what = format!("{} went to {member} of {group} while {holder} had them", place());
-            verdict.report("OneHolderPerRecord", stamped, what);
-        }
         // Where the group itself is lost, it begins anew, with another state.
         let lost = |of: &TopicPartition| {
             let name = world.name(*of);
             name.starts_with(STATE_TOPIC) || name.starts_with(OFFSETS_TOPIC)
         };
-        let state_is_lost = || verdict.forgiven.iter().any(lost);
-        if window.done.overlaps(&range) && !verdict.is_forgiven(partition) && !state_is_lost() {
+        let state_is_lost = verdict.forgiven.iter().any(lost);
+        let holder = window.held.iter().find(|(_, held)| held.overlaps(&range));
+        if let Some((holder, _)) = holder.filter(|_| !state_is_lost) {
+            let what = format!("{} went to {member} of {group} while {holder} had them", place());
+            verdict.report("OneHolderPerRecord", stamped, what);
+        }
+        if window.done.overlaps(&range) && !verdict.is_forgiven(partition) && !state_is_lost {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
         }
