@@ -9,19 +9,18 @@
 //! reading.
 
 mod consumer;
-mod wire;
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 pub use self::consumer::{ConsumerMemberValue, ConsumerRecord, CurrentMemberValue, RegexValue};
-use self::wire::{Reader, Writer};
 use super::config::Compression;
 use super::ids::{Generation, LeaderEpoch, Name, Offset, TopicId};
 use super::message::{Assignment, Subscription, UserData};
 use super::record::{Batch, BatchBuilder};
 use super::share::group_log::ShareGroupRecord;
+use super::wire::{Reader, Writer};
 use crate::time::{Duration, Instant};
 
 /// One record of `__consumer_offsets`. A `value` of `None` is a tombstone.
@@ -173,17 +172,14 @@ impl OffsetCommitValue {
         out.int16(OFFSET_COMMIT_VALUE);
         out.int64(self.offset);
         out.int32(self.leader_epoch.map_or(-1, |epoch| epoch.0));
-        out.compact_empty_string();
+        out.compact_string("");
         out.int64(self.commit_timestamp);
-        match self.topic_id {
-            None => out.uvarint(0),
-            Some(topic) => {
-                out.uvarint(1);
-                out.uvarint(0);
-                out.uvarint(16);
-                out.0.extend_from_slice(&uuid(topic).to_be_bytes());
-            }
-        }
+        let topic_id = self.topic_id.map(|topic| {
+            let mut field = Writer::default();
+            field.topic(topic);
+            (0, field.0)
+        });
+        out.tagged(topic_id.as_slice());
         out.0
     }
 
@@ -196,25 +192,9 @@ impl OffsetCommitValue {
         let leader_epoch = Some(LeaderEpoch(bytes.int32()?)).filter(|epoch| epoch.0 >= 0);
         bytes.skip_compact()?;
         let commit_timestamp = bytes.int64()?;
-        let mut topic_id = None;
-        for _ in 0..bytes.uvarint()? {
-            let (tag, size) = (bytes.uvarint()?, bytes.uvarint()?);
-            let field = bytes.take(size as usize)?;
-            if tag == 0 {
-                topic_id = topic_of(u128::from_be_bytes(field.try_into().ok()?));
-            }
-        }
+        let topic_id = bytes.tagged(0)?.and_then(|field| Reader(field).topic());
         Some(Self { offset, leader_epoch, commit_timestamp, topic_id })
     }
-}
-
-/// A topic id as the UUID that Kafka has in its place. The zero UUID means "unknown" there, so counting starts at 1.
-fn uuid(topic: TopicId) -> u128 {
-    u128::from(topic.0) + 1
-}
-
-fn topic_of(uuid: u128) -> Option<TopicId> {
-    uuid.checked_sub(1).and_then(|id| u32::try_from(id).ok()).map(TopicId)
 }
 
 impl GroupMetadataValue {

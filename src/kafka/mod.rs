@@ -15,6 +15,7 @@ pub mod compat;
 pub mod mistakes;
 
 pub mod varint;
+mod wire;
 
 pub mod compression;
 

@@ -21,4 +21,3 @@ pub mod partition;
 pub mod session;
 pub mod state;
 pub mod state_log;
-mod wire;

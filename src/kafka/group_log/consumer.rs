@@ -6,12 +6,12 @@
 
 use std::rc::Rc;
 
-use super::wire::{Reader, Writer};
-use super::{decode_subscription, encode_subscription, topic_of, transpose, uuid};
+use super::{decode_subscription, encode_subscription, transpose};
 use crate::kafka::fact::ReconciliationState;
-use crate::kafka::ids::{Generation, Name, TopicId, TopicPartition};
+use crate::kafka::ids::{Generation, Name, TopicPartition};
 use crate::kafka::message::Subscription;
 use crate::kafka::modern_group::{Epochs, Standing};
+use crate::kafka::wire::{Reader, Writer};
 use crate::time::Duration;
 
 const GROUP_EPOCH: i16 = 3;
@@ -283,39 +283,7 @@ const fn state_of(number: u8) -> Option<ReconciliationState> {
     }
 }
 
-/// The types that the newer, flexible versions of Kafka's protocol are made of: lengths are written plus one, as
-/// unsigned varints, and every struct ends with its tagged fields (KIP-482).
 impl Writer {
-    fn compact_string(&mut self, value: &str) {
-        self.compact_bytes(value.as_bytes());
-    }
-
-    fn compact_nullable(&mut self, value: Option<&str>) {
-        match value {
-            Some(value) => self.compact_string(value),
-            None => self.uvarint(0),
-        }
-    }
-
-    fn compact_bytes(&mut self, value: &[u8]) {
-        self.uvarint(value.len() as u32 + 1);
-        self.0.extend_from_slice(value);
-    }
-
-    fn compact_array<T>(&mut self, elements: impl ExactSizeIterator<Item = T>, write: impl Fn(&mut Self, T)) {
-        self.uvarint(elements.len() as u32 + 1);
-        elements.for_each(|element| write(self, element));
-    }
-
-    fn tagged(&mut self, fields: &[(u32, Vec<u8>)]) {
-        self.uvarint(fields.len() as u32);
-        for (tag, field) in fields {
-            self.uvarint(*tag);
-            self.uvarint(field.len() as u32);
-            self.0.extend_from_slice(field);
-        }
-    }
-
     /// A list of topics, each by its id and with what `write` makes of its partitions.
     fn topics(
         &mut self,
@@ -326,7 +294,7 @@ impl Writer {
         sorted.sort_unstable();
         let topics: Vec<&[TopicPartition]> = sorted.chunk_by(|a, b| a.topic == b.topic).collect();
         self.compact_array(topics.into_iter(), |out, partitions| {
-            out.0.extend_from_slice(&uuid(partitions[0].topic).to_be_bytes());
+            out.topic(partitions[0].topic);
             write(out, partitions);
         });
     }
@@ -342,46 +310,7 @@ impl Writer {
     }
 }
 
-impl<'a> Reader<'a> {
-    fn compact_bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.uvarint()?.checked_sub(1)?;
-        self.take(length as usize)
-    }
-
-    fn compact_string(&mut self) -> Option<Name> {
-        Some(std::str::from_utf8(self.compact_bytes()?).ok()?.into())
-    }
-
-    fn compact_nullable(&mut self) -> Option<Option<Name>> {
-        if self.0.first() == Some(&0) {
-            self.take(1)?;
-            return Some(None);
-        }
-        self.compact_string().map(Some)
-    }
-
-    fn compact_array<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let length = self.uvarint()?.checked_sub(1)?;
-        (0..length).map(|_| element(self)).collect()
-    }
-
-    /// Reads the tagged fields that end a struct; the one of that tag, if it is there, is given back.
-    fn tagged(&mut self, wanted: u32) -> Option<Option<&'a [u8]>> {
-        let mut found = None;
-        for _ in 0..self.uvarint()? {
-            let (tag, size) = (self.uvarint()?, self.uvarint()?);
-            let field = self.take(size as usize)?;
-            if tag == wanted {
-                found = Some(field);
-            }
-        }
-        Some(found)
-    }
-
-    fn topic(&mut self) -> Option<TopicId> {
-        topic_of(u128::from_be_bytes(self.fixed()?))
-    }
-
+impl Reader<'_> {
     /// Partitions with the epochs in which they were assigned; older coordinators wrote none, and meant the member's.
     fn epochs(&mut self, member_epoch: Generation) -> Option<Epochs> {
         let topics = self.compact_array(|bytes| {
@@ -405,6 +334,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::kafka::group_log::GroupRecord;
+    use crate::kafka::ids::TopicId;
 
     fn standing() -> Standing {
         let at = |topic, partition| TopicPartition::new(TopicId(topic), partition);

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::wire::{Reader, Writer};
 use crate::kafka::ids::{Generation, Name, TopicId, TopicPartition};
+use crate::kafka::wire::{Reader, Writer};
 
 /// A record about a share group. A `value` of `None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl ShareGroupRecord {
                 let encode = |partitions: &Vec<TopicPartition>| {
                     let mut out = Writer::of_kind(VERSION);
                     write_partitions(&mut out, partitions);
-                    out.end();
+                    out.tagged(&[]);
                     out.0
                 };
                 (MEMBER_TARGET, Some(member), value.as_ref().map(encode))
@@ -133,19 +133,19 @@ fn read<'a, T>(value: Option<Reader<'a>>, decode: impl FnOnce(&mut Reader<'a>) -
 
 fn encode_member(value: &MemberValue) -> Vec<u8> {
     let mut out = Writer::of_kind(VERSION);
-    out.compact_string(value.rack.as_deref());
-    out.compact_string(Some(&value.client_id));
-    out.compact_string(Some(&value.client_host));
-    out.compact_array(value.topics.iter(), |out, topic| out.compact_string(Some(topic)));
-    out.end();
+    out.compact_nullable(value.rack.as_deref());
+    out.compact_string(&value.client_id);
+    out.compact_string(&value.client_host);
+    out.compact_array(value.topics.iter(), |out, topic| out.compact_string(topic));
+    out.tagged(&[]);
     out.0
 }
 
 fn decode_member(bytes: &mut Reader) -> Option<MemberValue> {
-    let rack = bytes.compact_string()?;
-    let (client_id, client_host) = (bytes.compact_string()??, bytes.compact_string()??);
-    let topics = bytes.compact_array(|bytes| bytes.compact_string()?)?;
-    bytes.end()?;
+    let rack = bytes.compact_nullable()?;
+    let (client_id, client_host) = (bytes.compact_string()?, bytes.compact_string()?);
+    let topics = bytes.compact_array(Reader::compact_string)?;
+    bytes.tagged(0)?;
     Some(MemberValue { rack, client_id, client_host, topics })
 }
 
@@ -153,20 +153,20 @@ fn encode_group((epoch, metadata_hash): (Generation, i64)) -> Vec<u8> {
     let mut out = Writer::of_kind(VERSION);
     out.int32(epoch.0);
     out.int64(metadata_hash);
-    out.end();
+    out.tagged(&[]);
     out.0
 }
 
 fn encode_target((epoch, timestamp): (Generation, i64)) -> Vec<u8> {
     let mut out = Writer::of_kind(VERSION);
     out.int32(epoch.0);
-    out.end_with(&timestamp.to_be_bytes());
+    out.tagged(&[(0, timestamp.to_be_bytes().to_vec())]);
     out.0
 }
 
 fn decode_target(bytes: &mut Reader) -> Option<(Generation, i64)> {
     let epoch = Generation(bytes.int32()?);
-    let timestamp = bytes.end()?.and_then(|field| field.try_into().ok()).map_or(0, i64::from_be_bytes);
+    let timestamp = bytes.tagged(0)?.and_then(|field| field.try_into().ok()).map_or(0, i64::from_be_bytes);
     Some((epoch, timestamp))
 }
 
@@ -176,7 +176,7 @@ fn encode_current((epoch, previous, partitions): &(Generation, Generation, Vec<T
     out.int32(previous.0);
     out.fixed(STABLE.to_be_bytes());
     write_partitions(&mut out, partitions);
-    out.end();
+    out.tagged(&[]);
     out.0
 }
 
@@ -191,23 +191,23 @@ fn encode_known(value: &PartitionsValue) -> Vec<u8> {
     for topics in [&value.initializing, &value.initialized] {
         out.compact_array(topics.iter(), |out, (topic, name, partitions)| {
             out.topic(*topic);
-            out.compact_string(Some(name));
+            out.compact_string(name);
             out.compact_array(partitions.iter(), |out, partition| out.int32(partition.cast_signed()));
-            out.end();
+            out.tagged(&[]);
         });
     }
     // Nothing is being deleted.
     out.compact_array([].iter(), |_, _: &()| {});
-    out.end();
+    out.tagged(&[]);
     out.0
 }
 
 fn decode_known(bytes: &mut Reader) -> Option<PartitionsValue> {
     let mut topics = || {
         bytes.compact_array(|bytes| {
-            let (topic, name) = (bytes.topic()?, bytes.compact_string()??);
+            let (topic, name) = (bytes.topic()?, bytes.compact_string()?);
             let partitions = bytes.compact_array(|bytes| Some(bytes.int32()?.cast_unsigned()))?;
-            bytes.end()?;
+            bytes.tagged(0)?;
             Some((topic, name, partitions))
         })
     };
@@ -223,7 +223,7 @@ fn write_partitions(out: &mut Writer, partitions: &[TopicPartition]) {
     out.compact_array(topics.iter(), |out, (topic, partitions)| {
         out.topic(*topic);
         out.compact_array(partitions.iter(), |out, partition| out.int32(partition.cast_signed()));
-        out.end();
+        out.tagged(&[]);
     });
 }
 
@@ -231,7 +231,7 @@ fn read_partitions(bytes: &mut Reader) -> Option<Vec<TopicPartition>> {
     let topics = bytes.compact_array(|bytes| {
         let topic = bytes.topic()?;
         let partitions = bytes.compact_array(Reader::int32)?;
-        bytes.end()?;
+        bytes.tagged(0)?;
         Some((topic, partitions))
     })?;
     let flat = topics.into_iter().flat_map(|(topic, partitions)| {

@@ -3,11 +3,11 @@
 //! A snapshot says all that is known of a share-partition, an update what has changed since. Schemas: `ShareSnapshotKey`,
 //! `ShareSnapshotValue`, `ShareUpdateKey`, `ShareUpdateValue`, each in its only version.
 
-use super::wire::{Reader, Writer};
 use crate::kafka::config::Compression;
 use crate::kafka::ids::{Generation, LeaderEpoch, Offset, TopicPartition};
 use crate::kafka::message::share::{SharePartitionKey, StateBatch};
 use crate::kafka::record::{Batch, BatchBuilder};
+use crate::kafka::wire::{Reader, Writer};
 use crate::time::Instant;
 
 /// One record of `__share_group_state`.
@@ -85,14 +85,14 @@ impl StateRecord {
                 value.int64(snapshot.timestamp);
                 value.int64(snapshot.timestamp);
                 write_batches(&mut value, &snapshot.batches);
-                value.end_with(&snapshot.delivery_complete_count.to_be_bytes());
+                value.tagged(&[(0, snapshot.delivery_complete_count.to_be_bytes().to_vec())]);
             }
             Self::Update(_, update) => {
                 value.int32(update.snapshot_epoch);
                 value.int32(update.leader_epoch.0);
                 value.int64(update.start_offset);
                 write_batches(&mut value, &update.batches);
-                value.end_with(&update.delivery_complete_count.to_be_bytes());
+                value.tagged(&[(0, update.delivery_complete_count.to_be_bytes().to_vec())]);
             }
         }
         (out.0, value.0)
@@ -145,7 +145,7 @@ fn write_batches(out: &mut Writer, batches: &[StateBatch]) {
         out.int64(batch.last);
         out.fixed(batch.state.to_be_bytes());
         out.fixed(batch.delivery_count.to_be_bytes());
-        out.end();
+        out.tagged(&[]);
     });
 }
 
@@ -153,14 +153,14 @@ fn read_batches(bytes: &mut Reader) -> Option<Vec<StateBatch>> {
     bytes.compact_array(|bytes| {
         let (first, last) = (bytes.int64()?, bytes.int64()?);
         let (state, delivery_count) = (i8::from_be_bytes(bytes.fixed()?), u16::from_be_bytes(bytes.fixed()?));
-        bytes.end()?;
+        bytes.tagged(0)?;
         Some(StateBatch { first, last, state, delivery_count })
     })
 }
 
 /// The tagged count of records that need no delivery; -1 where it is not there.
 fn read_count(bytes: &mut Reader) -> Option<i32> {
-    match bytes.end()? {
+    match bytes.tagged(0)? {
         None => Some(-1),
         Some(field) => field.try_into().ok().map(i32::from_be_bytes),
     }

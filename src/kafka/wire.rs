@@ -1,7 +1,9 @@
-//! The primitive types of Kafka's protocol, as far as the records of `__consumer_offsets` need them.
+//! The primitive types of Kafka's protocol, as far as the records of `__consumer_offsets` and `__share_group_state` need
+//! them: in the old way, and in the flexible one (KIP-482), where lengths are varints and each structure ends in tagged
+//! fields.
 
-use crate::kafka::ids::Name;
-use crate::kafka::varint;
+use super::ids::{Name, TopicId};
+use super::varint;
 use crate::time::Duration;
 
 /// Writes the primitive types of Kafka's protocol.
@@ -9,16 +11,25 @@ use crate::time::Duration;
 pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
+    /// A record's kind, or the version of its value.
+    pub(super) fn of_kind(kind: i16) -> Self {
+        Self(kind.to_be_bytes().to_vec())
+    }
+
+    pub(super) fn fixed(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.extend_from_slice(bytes.as_ref());
+    }
+
     pub(super) fn int16(&mut self, value: i16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.fixed(value.to_be_bytes());
     }
 
     pub(super) fn int32(&mut self, value: i32) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.fixed(value.to_be_bytes());
     }
 
     pub(super) fn int64(&mut self, value: i64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.fixed(value.to_be_bytes());
     }
 
     pub(super) fn uvarint(&mut self, value: u32) {
@@ -31,7 +42,7 @@ impl Writer {
 
     pub(super) fn string(&mut self, value: &str) {
         self.int16(value.len() as i16);
-        self.0.extend_from_slice(value.as_bytes());
+        self.fixed(value);
     }
 
     pub(super) fn nullable_string(&mut self, value: Option<&str>) {
@@ -41,14 +52,49 @@ impl Writer {
         }
     }
 
-    /// The length is written plus one; zero is null.
-    pub(super) fn compact_empty_string(&mut self) {
-        self.uvarint(1);
+    /// A topic id as the UUID in its place. The zero UUID means "unknown", so counting starts at 1.
+    pub(super) fn topic(&mut self, topic: TopicId) {
+        self.fixed((u128::from(topic.0) + 1).to_be_bytes());
+    }
+
+    pub(super) fn compact_string(&mut self, value: &str) {
+        self.compact_bytes(value.as_bytes());
+    }
+
+    pub(super) fn compact_nullable(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.compact_string(value),
+            None => self.uvarint(0),
+        }
+    }
+
+    pub(super) fn compact_bytes(&mut self, value: &[u8]) {
+        self.uvarint(value.len() as u32 + 1);
+        self.fixed(value);
+    }
+
+    pub(super) fn compact_array<T>(
+        &mut self,
+        elements: impl ExactSizeIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.uvarint(elements.len() as u32 + 1);
+        elements.for_each(|element| write(self, element));
+    }
+
+    /// The tagged fields that end a structure: each one's tag and bytes.
+    pub(super) fn tagged(&mut self, fields: &[(u32, Vec<u8>)]) {
+        self.uvarint(fields.len() as u32);
+        for (tag, field) in fields {
+            self.uvarint(*tag);
+            self.uvarint(field.len() as u32);
+            self.fixed(field);
+        }
     }
 
     pub(super) fn bytes(&mut self, value: &[u8]) {
         self.int32(value.len() as i32);
-        self.0.extend_from_slice(value);
+        self.fixed(value);
     }
 
     /// Partitions gathered by topic, in the order in which the topics first come up.
@@ -112,6 +158,46 @@ impl<'a> Reader<'a> {
             Err(_) => Some(None),
             Ok(length) => Some(Some(std::str::from_utf8(self.take(length)?).ok()?.into())),
         }
+    }
+
+    pub(super) fn topic(&mut self) -> Option<TopicId> {
+        let number = u128::from_be_bytes(self.fixed()?).checked_sub(1)?;
+        u32::try_from(number).ok().map(TopicId)
+    }
+
+    pub(super) fn compact_bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.uvarint()?.checked_sub(1)?;
+        self.take(length as usize)
+    }
+
+    pub(super) fn compact_string(&mut self) -> Option<Name> {
+        Some(std::str::from_utf8(self.compact_bytes()?).ok()?.into())
+    }
+
+    pub(super) fn compact_nullable(&mut self) -> Option<Option<Name>> {
+        if self.0.first() == Some(&0) {
+            self.take(1)?;
+            return Some(None);
+        }
+        self.compact_string().map(Some)
+    }
+
+    pub(super) fn compact_array<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = self.uvarint()?.checked_sub(1)?;
+        (0..length).map(|_| element(self)).collect()
+    }
+
+    /// Reads the tagged fields that end a struct; the one of that tag, if it is there, is given back.
+    pub(super) fn tagged(&mut self, wanted: u32) -> Option<Option<&'a [u8]>> {
+        let mut found = None;
+        for _ in 0..self.uvarint()? {
+            let (tag, size) = (self.uvarint()?, self.uvarint()?);
+            let field = self.take(size as usize)?;
+            if tag == wanted {
+                found = Some(field);
+            }
+        }
+        Some(found)
     }
 
     pub(super) fn skip_compact(&mut self) -> Option<()> {
