@@ -15,7 +15,7 @@ pub(super) use self::readers::{Readers, assignment_is_sound, epochs_rise};
 pub(super) use self::refusals::{Refusals, may_be_due};
 pub(super) use self::share::{ShareChecks, Shared};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::{Verdict, Witness};
@@ -38,9 +38,22 @@ pub(super) struct GroupChecks {
     commits: BTreeMap<(Name, TopicPartition), LastCommit>,
     /// Where an application has moved its position by itself: what it commits there may fall.
     sought: BTreeSet<TopicPartition>,
-    /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
-    read: Option<(TopicPartition, u32, Rc<Commits>)>,
+    /// What was read of the partitions of `__consumer_offsets`.
+    read: BTreeMap<TopicPartition, Rc<ReadLog>>,
 }
+
+/// The newest commits on a coordinator's log, as far as it was read.
+#[derive(Clone, Debug)]
+struct ReadLog {
+    coordinator: BrokerId,
+    /// Offsets before it have been read.
+    until: Offset,
+    /// The last few, from old to new, of each group and partition.
+    commits: BTreeMap<(Name, TopicPartition), VecDeque<(Offset, i64)>>,
+}
+
+/// How many commits of one group and partition are remembered. Seldom do more of them wait to be replicated.
+const REMEMBERED: usize = 8;
 
 /// The last committed offset, and when the coordinator took it in, where that is known.
 type LastCommit = (Offset, Option<i64>);
@@ -171,7 +184,7 @@ impl GroupChecks {
         }
         let key = (group.clone(), partition);
         let Some(replica) = offsets_of(broker, group, world) else { return };
-        let taken_in = self.find(replica, &key, offset);
+        let taken_in = self.find(broker, replica, &key, offset);
         // A coordinator whose log is gone counts generations from the beginning, and knows no offsets.
         let forgiven = forgiven || verdict.is_forgiven(replica.partition());
         if taken_in.is_none() && !verdict.is_forgiven(replica.partition()) {
@@ -206,26 +219,28 @@ impl GroupChecks {
         self.commits.remove(&(group.clone(), partition));
     }
 
-    /// When the coordinator took in the commit of that offset, if a record below the high watermark has it. The newest
-    /// batches are read first.
-    fn find(&mut self, replica: &Replica, key: &(Name, TopicPartition), offset: Offset) -> Option<i64> {
-        let has = |commits: &Commits| commits.get(key).filter(|(of, _)| *of == offset).map(|(_, at)| *at);
-        let committed = replica.log().batches().rev().filter(|batch| batch.next_offset() <= replica.high_watermark());
-        for batch in committed {
-            let known = self.read.as_ref().filter(|(of, crc, _)| *of == replica.partition() && *crc == batch.crc);
-            let commits = match known {
-                Some((_, _, commits)) => commits.clone(),
-                None => {
-                    let commits = Rc::new(commits_in(batch));
-                    self.read = Some((replica.partition(), batch.crc, commits.clone()));
-                    commits
-                }
-            };
-            if let Some(at) = has(&commits) {
-                return Some(at);
-            }
+    /// When the coordinator took in the commit of that offset, if a record below the high watermark has it.
+    fn find(
+        &mut self,
+        broker: BrokerId,
+        replica: &Replica,
+        key: &(Name, TopicPartition),
+        offset: Offset,
+    ) -> Option<i64> {
+        let end = replica.high_watermark();
+        let read = self.read.entry(replica.partition()).or_insert_with(|| Rc::new(ReadLog::of(broker)));
+        // What was committed may be gone, with the log of whoever had it.
+        if read.coordinator != broker || read.until > end {
+            *read = Rc::new(ReadLog::of(broker));
         }
-        None
+        if read.until < end {
+            Rc::make_mut(read).go_on(replica, end);
+        }
+        let known = read.commits.get(key).and_then(|commits| commits.iter().rev().find(|(of, _)| *of == offset));
+        known.map(|(_, at)| *at).or_else(|| {
+            let committed = replica.log().batches().rev().filter(|batch| batch.next_offset() <= end);
+            committed.filter_map(|batch| commits_in(batch).remove(key)).find(|(of, _)| *of == offset).map(|(_, at)| at)
+        })
     }
 
     /// A coordinator takes over: what was committed is on its log.
@@ -259,6 +274,27 @@ impl GroupChecks {
                 world.name(*partition)
             );
             verdict.report("CommittedOffsetsSurvive", stamped, what);
+        }
+    }
+}
+
+impl ReadLog {
+    fn of(coordinator: BrokerId) -> Self {
+        Self { coordinator, until: 0, commits: BTreeMap::new() }
+    }
+
+    fn go_on(&mut self, replica: &Replica, end: Offset) {
+        let unread = replica.log().batches().rev().take_while(|batch| batch.base_offset >= self.until);
+        let unread: Vec<&Batch> = unread.filter(|batch| batch.next_offset() <= end).collect();
+        for batch in unread.into_iter().rev() {
+            for (key, commit) in commits_in(batch) {
+                let commits = self.commits.entry(key).or_default();
+                commits.push_back(commit);
+                if commits.len() > REMEMBERED {
+                    commits.pop_front();
+                }
+            }
+            self.until = batch.next_offset();
         }
     }
 }
