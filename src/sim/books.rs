@@ -20,7 +20,7 @@ pub type Stream = (ClientId, TopicPartition);
 pub struct Books {
     producers: BTreeMap<ClientId, ProducerAccount>,
     consumers: BTreeMap<ClientId, ConsumerAccount>,
-    acked: BTreeMap<Stream, RangeSet<u64>>,
+    acked: BTreeMap<(TopicPartition, ClientId), RangeSet<u64>>,
     /// Records that were deleted because they were old, or because somebody asked for it.
     retired: BTreeMap<TopicPartition, BTreeMap<ClientId, RangeSet<u64>>>,
     groups: BTreeMap<Name, GroupAccount>,
@@ -90,7 +90,7 @@ impl Books {
             }
             Fact::BatchAcked { partition, origin, .. } => {
                 self.producer(origin.producer).acked += u64::from(origin.count);
-                self.acked.entry((origin.producer, *partition)).or_default().insert(ordinals(origin));
+                self.acked.entry((*partition, origin.producer)).or_default().insert(ordinals(origin));
             }
             Fact::BatchRetried { origin, .. } => self.producer(origin.producer).retries += 1,
             Fact::BatchFailed { origin, .. } => self.producer(origin.producer).failed += u64::from(origin.count),
@@ -208,13 +208,17 @@ impl Books {
 
     /// The same, producer by producer.
     fn found<'a>(&self, partition: TopicPartition, logs: impl Iterator<Item = &'a Batch>) -> BTreeMap<ClientId, Found> {
+        let mut acked = self.acked.range((partition, ClientId(0))..=(partition, ClientId(u32::MAX))).peekable();
+        if acked.peek().is_none() {
+            return BTreeMap::new();
+        }
         let mut present = self.retired.get(&partition).cloned().unwrap_or_default();
         for origin in logs.filter_map(|batch| batch.origin) {
             present.entry(origin.producer).or_default().insert(ordinals(&origin));
         }
         let none = RangeSet::new();
         let mut found = BTreeMap::new();
-        for ((producer, _), acked) in self.acked.iter().filter(|((_, of), _)| *of == partition) {
+        for ((_, producer), acked) in acked {
             let present = present.get(producer).unwrap_or(&none);
             let count = |range: std::ops::Range<u64>| range.end - range.start;
             found.insert(

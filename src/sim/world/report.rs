@@ -2,7 +2,7 @@
 //!
 //! Leaders, ISRs and brokers are what the active controller has, else what the broker with the newest metadata has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Machine, Remains, World};
 use crate::kafka::coordinator::{Group, GroupCoordinator};
@@ -68,12 +68,12 @@ impl World {
             now_us: self.now.as_micros(),
             trace_hash: format!("{:016x}", self.trace_hash()),
             violations: self.violation_reports(),
-            cluster: self.cluster_report(image),
+            cluster: self.cluster(),
             topics: image.map(|image| self.topic_reports(image)).unwrap_or_default(),
             groups: self.group_reports(),
             producers: self.producer_reports(),
             consumers: self.consumer_reports(),
-            ledger: self.ledger(image),
+            ledger: self.ledger(),
             expectations: Vec::new(),
         }
     }
@@ -106,7 +106,8 @@ impl World {
         }
     }
 
-    fn violation_reports(&self) -> Vec<ViolationReport> {
+    /// The promises of the model that the run broke.
+    pub fn violation_reports(&self) -> Vec<ViolationReport> {
         let report = |violation: &Violation| ViolationReport {
             name: violation.name.into(),
             at_us: violation.at.as_micros(),
@@ -132,7 +133,7 @@ impl World {
         let mut accounts = Vec::new();
         for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
             let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
-            let leading = self.authoritative_log(partition).into_iter().flat_map(|log| log.batches());
+            let leading = self.speaking_log(partition, registration).into_iter().flat_map(|log| log.batches());
             for (producer, found) in self.books.account(partition, logs, leading) {
                 accounts.push(Account {
                     producer,
@@ -150,7 +151,9 @@ impl World {
         accounts
     }
 
-    fn cluster_report(&self, image: Option<&MetadataImage>) -> ClusterReport {
+    /// Who acts as controller, and how brokers fare.
+    pub fn cluster(&self) -> ClusterReport {
+        let image = self.image();
         let active = self
             .controllers()
             .filter_map(|(id, _, controller)| Some((id, controller?)))
@@ -238,8 +241,10 @@ impl World {
 
     /// The log that speaks for a partition: its leader's, else the longest that may still come to lead.
     pub fn authoritative_log(&self, partition: TopicPartition) -> Option<&Log> {
-        let image = self.image()?;
-        let registration = image.partition(partition)?;
+        self.speaking_log(partition, self.image()?.partition(partition)?)
+    }
+
+    fn speaking_log(&self, partition: TopicPartition, registration: &PartitionRegistration) -> Option<&Log> {
         let leaders = registration.leader.and_then(|id| self.log(id, partition));
         leaders.or_else(|| self.eligible_logs(partition, registration).max_by_key(|log| log.end()))
     }
@@ -251,13 +256,10 @@ impl World {
         partition: TopicPartition,
         registration: &PartitionRegistration,
     ) -> impl Iterator<Item = &Log> {
-        let ids: BTreeSet<BrokerId> = match registration.leader {
-            Some(leader) if self.log(leader, partition).is_some() => [leader].into(),
-            _ => {
-                registration.isr.iter().chain(&registration.elr).chain(&registration.last_known_elr).copied().collect()
-            }
-        };
-        ids.into_iter().filter_map(move |id| self.log(id, partition))
+        let leaders = registration.leader.and_then(|id| self.log(id, partition));
+        let others = registration.isr.iter().chain(&registration.elr).chain(&registration.last_known_elr);
+        let others = others.filter(move |_| leaders.is_none()).filter_map(move |id| self.log(*id, partition));
+        leaders.into_iter().chain(others)
     }
 
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
@@ -385,7 +387,8 @@ impl World {
             .collect()
     }
 
-    fn ledger(&self, image: Option<&MetadataImage>) -> LedgerReport {
+    /// What became of all records: the books, held against the logs.
+    pub fn ledger(&self) -> LedgerReport {
         let total = self.books.total();
         let mut ledger = LedgerReport {
             sent: total.sent,
@@ -397,47 +400,39 @@ impl World {
             diverged: 0,
             groups: BTreeMap::new(),
         };
-        let partitions: Vec<(TopicPartition, &PartitionRegistration)> = image
-            .into_iter()
-            .flat_map(|image| image.partitions())
-            .filter(|(partition, _)| !self.is_internal(*partition))
-            .collect();
-        for (partition, registration) in &partitions {
-            let logs = self.eligible_logs(*partition, registration).flat_map(|log| log.batches());
-            ledger.lost += self.books.lost(*partition, logs);
-            if let Some(log) = self.authoritative_log(*partition) {
+        let partitions = self.image().into_iter().flat_map(|image| image.partitions());
+        let mut speaking = Vec::new();
+        for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
+            let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
+            ledger.lost += self.books.lost(partition, logs);
+            if let Some(log) = self.speaking_log(partition, registration) {
                 ledger.duplicated += Books::duplicated(log.batches());
+                speaking.push((partition, log));
             }
             if !self.scenario.truncation.is_safe() {
-                ledger.diverged += self.diverged(*partition, registration);
+                ledger.diverged += self.diverged(partition, registration);
             }
         }
         for (group, account) in self.books.groups() {
-            ledger.groups.insert(group.to_string(), self.group_ledger(account, &partitions));
+            let missed = speaking.iter().map(|(partition, log)| Books::missed(account, *partition, log.batches()));
+            ledger.groups.insert(group.to_string(), group_ledger(account, missed.sum()));
         }
         ledger
-    }
-
-    fn group_ledger(
-        &self,
-        account: &GroupAccount,
-        partitions: &[(TopicPartition, &PartitionRegistration)],
-    ) -> GroupLedgerReport {
-        let missed = |partition: TopicPartition| {
-            self.authoritative_log(partition).map_or(0, |log| Books::missed(account, partition, log.batches()))
-        };
-        GroupLedgerReport {
-            processed: account.processed,
-            distinct: account.distinct,
-            redelivered: account.processed - account.distinct,
-            missed: partitions.iter().map(|(partition, _)| missed(*partition)).sum(),
-            out_of_order: account.out_of_order,
-        }
     }
 
     /// Whether a partition belongs to one of Kafka's own topics.
     pub fn is_internal(&self, partition: TopicPartition) -> bool {
         self.names.topic(partition.topic).starts_with("__")
+    }
+}
+
+fn group_ledger(account: &GroupAccount, missed: u64) -> GroupLedgerReport {
+    GroupLedgerReport {
+        processed: account.processed,
+        distinct: account.distinct,
+        redelivered: account.processed - account.distinct,
+        missed,
+        out_of_order: account.out_of_order,
     }
 }
 
