@@ -1,5 +1,7 @@
 //! A selected thing as headings, rows and bytes: what the inspector shows.
 
+use std::collections::BTreeMap;
+
 use super::chronicle::Chronicle;
 use super::events::Event;
 use super::focus::Thing;
@@ -96,9 +98,8 @@ pub fn inspect(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<In
 
 /// What is said while nothing is selected: the scenario, and how it stands.
 pub fn overview(world: &World) -> Inspection {
-    let report = world.report();
+    let (ledger, state) = (world.ledger(), world.cluster());
     let scenario = world.scenario();
-    let ledger = &report.ledger;
     let count = |name: &str, number: u64| Row::new(name, words::grouped(number));
     let mut books = vec![
         count("Sent", ledger.sent),
@@ -115,25 +116,28 @@ pub fn overview(world: &World) -> Inspection {
         books.push(count("Redelivered", group.redelivered).changed_if(group.redelivered > 0));
     }
     let kind = if world.zookeepers().next().is_some() { "broker" } else { "controller" };
-    let controller = report.cluster.controller.map_or_else(|| "none".to_owned(), |id| format!("{kind}-{id}"));
-    let running = report.cluster.brokers.iter().filter(|broker| broker.state.name() == "running").count();
-    let all = report.cluster.brokers.len();
+    let controller = state.controller.map_or_else(|| "none".to_owned(), |id| format!("{kind}-{id}"));
+    let running = state.brokers.iter().filter(|broker| broker.state.name() == "running").count();
+    let all = state.brokers.len();
     let mut cluster = vec![
         Row::new("Active controller", controller),
         Row::new("Brokers running", format!("{running} of {all}")).changed_if(running < all),
     ];
-    for (topic, state) in report.topics.iter().filter(|(name, _)| !name.starts_with("__")) {
-        let short = world.image().map_or(0, |image| {
-            let mine = |of: &(TopicPartition, _)| world.names().topic(of.0.topic) == topic.as_str();
-            image.partitions().filter(mine).filter(|(_, state)| state.isr.len() < read::wanted(state)).count()
-        });
-        cluster.push(Row::new(topic.clone(), words::count(state.partitions.len() as u64, "partition")));
+    // A topic's partitions, and how many of them have fewer replicas in sync than they should.
+    let mut topics: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (partition, registration) in world.image().into_iter().flat_map(|image| image.partitions()) {
+        let counts = topics.entry(world.names().topic(partition.topic)).or_default();
+        counts.0 += 1;
+        counts.1 += u64::from(registration.isr.len() < read::wanted(registration));
+    }
+    for (topic, (all, short)) in topics.into_iter().filter(|(name, _)| !name.starts_with("__")) {
+        cluster.push(Row::new(topic.to_owned(), words::count(all, "partition")));
         cluster.push(Row::new("Under-replicated", short.to_string()).changed_if(short > 0));
     }
     let mut sections = vec![Section::new("The books", books), Section::new("The cluster", cluster)];
-    if !report.violations.is_empty() {
-        let rows =
-            report.violations.iter().map(|broken| Row::new(broken.name.clone(), broken.what.clone()).changed_if(true));
+    let violations = world.violation_reports();
+    if !violations.is_empty() {
+        let rows = violations.iter().map(|broken| Row::new(broken.name.clone(), broken.what.clone()).changed_if(true));
         sections.insert(0, Section::new("Broken promises of the model", rows.collect()));
     }
     Inspection { title: scenario.title.clone(), subtitle: scenario.summary.clone(), sections, why: None }

@@ -85,6 +85,10 @@ pub struct Layout {
     pub strips: Vec<StripPlace>,
     /// The frames of the groups, in the order of the cast.
     pub groups: Vec<Rect>,
+    /// Members of groups are too many for cards: each is a square.
+    pub tiled: bool,
+    /// Where members are squares: each one's group, by its place in the cast, and that group's first member.
+    homes: BTreeMap<Node, (usize, Node)>,
     /// Where znodes are listed, with ZooKeeper.
     pub znodes: Option<Rect>,
     /// Where there is room for the legend.
@@ -102,6 +106,8 @@ const CAPTION: f64 = 76.0;
 const HEADING: f64 = 20.0;
 /// About how wide one letter of a partition's name is.
 const LETTER: f64 = 7.3;
+/// Members lower than this cannot hold a name.
+const LOWEST: f64 = 18.0;
 /// Below this width the stage runs from top to bottom.
 pub const NARROW: f64 = 720.0;
 
@@ -126,6 +132,19 @@ impl Layout {
     /// The replica whose row is at a point.
     pub fn strip_at(&self, point: Point) -> Option<&StripPlace> {
         self.strips.iter().find(|strip| strip.row.contains(point))
+    }
+
+    /// The node whose paths a node's messages take: its own, or its group's where members are squares.
+    pub fn stand_in(&self, node: Node) -> Node {
+        self.homes.get(&node).map_or(node, |(_, first)| *first)
+    }
+
+    /// Where paths to a node end: at its card, or at its group's frame where members are squares.
+    pub fn door(&self, node: Node) -> Option<Rect> {
+        match self.homes.get(&node) {
+            Some((group, _)) => self.groups.get(*group).copied(),
+            None => self.nodes.get(&node).copied(),
+        }
     }
 
     /// A node's place among its kind, and how many there are.
@@ -337,15 +356,19 @@ impl Layout {
 
     fn place_groups(&mut self, cast: &Cast, area: Rect, (header, footer): (f64, f64), tallest: f64) {
         let gap = 12.0;
-        let columns = if self.narrow {
-            cast.groups.iter().map(|group| group.members.len()).max().unwrap_or(0).clamp(1, 3)
-        } else {
-            1
-        };
-        let lines: usize = cast.groups.iter().map(|group| group.members.len().div_ceil(columns).max(1)).sum();
         let frames = cast.groups.len().max(1) as f64;
-        let fixed = frames * (header + footer) + (frames - 1.0) * gap;
-        let step = ((area.h - fixed) / lines.max(1) as f64).clamp(8.0, tallest + gap);
+        let room = area.h - frames * (header + footer) - (frames - 1.0) * gap;
+        let most = cast.groups.iter().map(|group| group.members.len()).max().unwrap_or(0).clamp(1, 3);
+        let lines_in = |columns: usize| -> usize {
+            cast.groups.iter().map(|group| group.members.len().div_ceil(columns).max(1)).sum()
+        };
+        let step_in = |columns: usize| (room / lines_in(columns).max(1) as f64).min(tallest + gap);
+        // Beside each other where they would be too low to hold a name.
+        let columns = if self.narrow { most } else { (1..=most).find(|c| step_in(*c) >= LOWEST).unwrap_or(most) };
+        let step = step_in(columns);
+        if step < LOWEST {
+            return self.place_member_tiles(cast, area, (header, footer, gap), room);
+        }
         let space = gap.min(step * 0.16);
         let mut y = area.y;
         for group in &cast.groups {
@@ -357,6 +380,35 @@ impl Layout {
                 let x = frame.x + 12.0 + (place % columns) as f64 * (w + 8.0);
                 let card = Rect::new(x, y + header + (place / columns) as f64 * step, w, step - space);
                 self.nodes.insert(member.node, card);
+            }
+            self.groups.push(frame);
+            y = frame.bottom() + gap;
+        }
+    }
+
+    /// Groups of so many members that each is a square.
+    fn place_member_tiles(&mut self, cast: &Cast, area: Rect, (header, footer, gap): (f64, f64, f64), room: f64) {
+        self.tiled = true;
+        let inner = area.w - 24.0;
+        let per_line = |side: f64| (inner / side).floor().max(1.0);
+        let lines = |side: f64, members: usize| (members as f64 / per_line(side)).ceil().max(1.0);
+        let height = |side: f64| cast.groups.iter().map(|group| lines(side, group.members.len()) * side).sum::<f64>();
+        let mut side = 16.0;
+        while side > 2.0 && height(side) > room {
+            side -= 0.125;
+        }
+        // Those that were given a place among their kind one by one share that of their group.
+        let groups = cast.groups.len();
+        let mut y = area.y;
+        for (number, group) in cast.groups.iter().enumerate() {
+            let frame = Rect { y, h: header + lines(side, group.members.len()) * side + footer, ..area };
+            let columns = per_line(side) as usize;
+            for (place, member) in group.members.iter().enumerate() {
+                let x = frame.x + 12.0 + (place % columns) as f64 * side;
+                let y = y + header + (place / columns) as f64 * side;
+                self.nodes.insert(member.node, Rect::new(x, y, side * 0.82, side * 0.82));
+                self.homes.insert(member.node, (number, group.members[0].node));
+                self.order.insert(member.node, (number, groups));
             }
             self.groups.push(frame);
             y = frame.bottom() + gap;
@@ -431,6 +483,26 @@ mod tests {
                     strip.row.right() <= card.right() && strip.row.bottom() <= card.bottom(),
                     "{partitions}: {strip:?}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_square_for_every_member_stays_in_its_group() {
+        for (width, height) in [(1072.0, 744.0), (390.0, 600.0)] {
+            let cast = sample::cluster(3, 30, 1000).cast;
+            let layout = Layout::of(&cast, width, height);
+            assert!(layout.tiled);
+            for (group, frame) in cast.groups.iter().zip(&layout.groups) {
+                assert!(frame.bottom() <= height + 0.5, "{frame:?}");
+                for member in &group.members {
+                    let tile = layout.nodes[&member.node];
+                    assert!(
+                        tile.x >= frame.x && tile.right() <= frame.right() && tile.bottom() <= frame.bottom(),
+                        "{tile:?} is outside {frame:?}"
+                    );
+                    assert_eq!(layout.door(member.node), Some(*frame));
+                }
             }
         }
     }

@@ -278,7 +278,7 @@ pub struct Link {
 }
 
 /// How a connection fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkState {
     Open,
     /// One of its ends is down.

@@ -102,6 +102,8 @@ impl Lanes {
         {
             return *number;
         }
+        let asked = (from, to);
+        let (from, to) = (layout.stand_in(from), layout.stand_in(to));
         let next = self.lanes.len();
         let number = *self.numbers.entry((from, to)).or_insert(next);
         if number == next {
@@ -113,7 +115,7 @@ impl Lanes {
             self.lanes.push(((from, to), lane));
         }
         self.lately.resize(LATELY, None);
-        self.lately[place] = Some(((from, to), number));
+        self.lately[place] = Some((asked, number));
         number
     }
 
@@ -168,7 +170,7 @@ fn rank(node: Node) -> (u8, i64) {
 }
 
 fn route(layout: &Layout, from: Node, to: Node) -> Option<Lane> {
-    let (a, b) = (*layout.nodes.get(&from)?, *layout.nodes.get(&to)?);
+    let (a, b) = (layout.door(from)?, layout.door(to)?);
     let raw = match (from, to) {
         (Node::Producer(_) | Node::Tool(_), Node::Broker(_)) => {
             let end = on_side(b, true, layout.order(from));

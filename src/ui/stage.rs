@@ -24,6 +24,7 @@ use crate::scene::layout::{Detail, Layout, Point, Rect};
 use crate::scene::sample;
 use crate::scene::stage::{Cast, Health, Stage, Trouble};
 use crate::scene::traffic::Lanes;
+use crate::scene::words;
 use crate::time::{Duration, Instant};
 
 /// A node's place, for its button.
@@ -79,6 +80,10 @@ pub fn StageView(page: Page) -> impl IntoView {
         move |point: Point| painter.borrow().as_ref().and_then(|painter| thing_at(page, painter.layout(), point))
     };
     let hit = StoredValue::new_local(hit);
+    let tiled = {
+        let painter = Rc::clone(&painter);
+        StoredValue::new_local(move || painter.borrow().as_ref().is_some_and(|painter| painter.layout().tiled))
+    };
     let crossed = {
         let painter = Rc::clone(&painter);
         move |a: Point, b: Point| {
@@ -101,7 +106,9 @@ pub fn StageView(page: Page) -> impl IntoView {
             return;
         }
         let thing = hit.with_value(|hit| hit(point));
-        tip.set(thing.as_ref().and_then(|thing| Some((point, tip_text(page, thing)?))));
+        tip.set(
+            thing.as_ref().and_then(|thing| Some((point, tip_text(page, thing, tiled.with_value(|tiled| tiled()))?))),
+        );
         if page.hovered.with_untracked(|hovered| *hovered != thing) {
             page.hovered.set(thing);
             page.revision.update(|revision| *revision += 1);
@@ -507,7 +514,7 @@ fn cross(a: Point, b: Point, c: Point, d: Point) -> bool {
     side(a, b, c) * side(a, b, d) < 0.0 && side(c, d, a) * side(c, d, b) < 0.0
 }
 
-fn tip_text(page: Page, thing: &Thing) -> Option<String> {
+fn tip_text(page: Page, thing: &Thing, tiled: bool) -> Option<String> {
     page.read(|engine| {
         let names = engine.world().names();
         Some(match thing {
@@ -526,6 +533,12 @@ fn tip_text(page: Page, thing: &Thing) -> Option<String> {
                 )
             }
             Thing::Replica(broker, partition) => format!("{} on {}", names.partition(*partition), names.node(*broker)),
+            // A square says no name by itself.
+            Thing::Node(node) if tiled => {
+                let mut cards = engine.stage().cast.groups.iter().flat_map(|group| &group.members);
+                let card = cards.find(|card| card.node == *node)?;
+                format!("{} · {}", card.name, words::count(card.chips.len() as u64, "partition"))
+            }
             _ => return None,
         })
     })

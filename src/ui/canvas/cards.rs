@@ -10,23 +10,37 @@ use crate::scene::stage::{
 };
 use crate::scene::words;
 
-/// Whether something turns on its own, so that the cast must be painted again though nothing happened.
-pub fn has_ring(cast: &Cast) -> bool {
-    cast.groups.iter().any(|group| group.rebalancing)
-        || cast.controllers.iter().any(|card| card.electing)
-        || cast.brokers.iter().any(|card| card.loading.is_some())
-        || cast.nodes().any(|(_, _, health)| health == Health::Starting)
+/// A ring that turns by itself while something goes on whose end cannot be told. It is painted with what moves, so that
+/// what stands still need not be painted again.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    center: Point,
+    radius: f64,
+    /// How much of the whole circle is drawn.
+    part: f64,
+    /// How long one turn takes, in milliseconds.
+    period: f64,
 }
 
 impl Painter {
-    pub(super) fn paint_cast(&mut self, cast: &Cast, view: &View, at: f64) {
+    /// Paints the rings as they stand at this moment of the browser's time.
+    pub(super) fn paint_rings(&self, pen: &Pen, at: f64) {
+        for ring in &self.rings {
+            let turn = (at / ring.period).fract();
+            pen.arc(ring.center, ring.radius, turn, turn + ring.part, &self.palette.warn, 2.5);
+        }
+    }
+
+    pub(super) fn paint_cast(&mut self, cast: &Cast, view: &View) {
         let pen = self.pens[0].clone();
+        self.rings.clear();
         pen.clear(self.layout.width, self.layout.height);
         for (point, text) in &self.layout.headings {
             pen.text((point.x, point.y), text, Face::Heading, &self.palette.muted, Align::Left);
         }
-        let lit = |node: Node| view.selected.as_ref().is_none_or(|thing| thing.lights_node(cast, node));
-        let dim = |node: Node| if lit(node) { 1.0 } else { 0.35 };
+        let lit = self.lit.take();
+        let is_lit = |node: Node| lit.as_ref().is_none_or(|lit| lit.node(node));
+        let dim = |node: Node| if is_lit(node) { 1.0 } else { 0.35 };
         for card in &cast.producers {
             let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
             pen.alpha(dim(card.node));
@@ -48,7 +62,7 @@ impl Painter {
         for card in &cast.controllers {
             let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
             pen.alpha(dim(card.node));
-            self.controller(&pen, rect, card, view, at);
+            self.controller(&pen, rect, card, view);
         }
         self.znodes(&pen, cast);
         let mut places = std::mem::take(&mut self.layout.strips);
@@ -56,25 +70,42 @@ impl Painter {
             let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
             pen.alpha(dim(card.node));
             self.frame(&pen, rect, card.node, card.health, view);
-            self.broker_header(&pen, rect, card, at);
+            self.broker_header(&pen, rect, card);
             let mine = places.iter().filter(|place| place.broker == card.node);
-            for (place, strip) in mine.zip(&card.strips) {
-                let lit =
-                    view.selected.as_ref().is_none_or(|thing| thing.lights_strip(cast, card.node, strip.partition));
-                let gone = if matches!(card.health, Health::Down) { 0.5 } else { 1.0 };
-                self.strip(&pen, place, strip, view, dim(card.node) * gone * if lit { 1.0 } else { 0.3 });
+            let gone = if matches!(card.health, Health::Down) { 0.5 } else { 1.0 };
+            let alpha = |strip: &Strip| {
+                let is_lit = lit.as_ref().is_none_or(|lit| lit.strip(card.node, strip.partition));
+                dim(card.node) * gone * if is_lit { 1.0 } else { 0.3 }
+            };
+            if self.layout.detail == Detail::Cells {
+                for (place, strip) in mine.zip(&card.strips) {
+                    self.strip(&pen, place, strip, view, alpha(strip));
+                }
+            } else {
+                let p = &self.palette;
+                let colored = mine.zip(&card.strips).map(|(place, strip)| {
+                    let color = match strip.trouble {
+                        Trouble::Offline => &p.bad,
+                        _ if strip.leader => &p.ink,
+                        _ if strip.in_sync => &p.faint,
+                        _ => &p.warn,
+                    };
+                    (place.track, color.as_str(), alpha(strip))
+                });
+                pen.tiles(colored);
             }
             pen.alpha(dim(card.node));
             self.veil(&pen, rect, card.health);
         }
         self.layout.strips = std::mem::take(&mut places);
         for (group, frame) in cast.groups.iter().zip(self.layout.groups.clone()) {
-            let shown = view
-                .selected
-                .as_ref()
-                .is_none_or(|thing| group.members.iter().any(|card| thing.lights_node(cast, card.node)));
+            let shown = group.members.is_empty() || group.members.iter().any(|card| is_lit(card.node));
             pen.alpha(if shown { 1.0 } else { 0.35 });
-            self.group(&pen, frame, group, view, at);
+            self.group(&pen, frame, group, view);
+            if self.layout.tiled {
+                self.member_tiles(&pen, group, view, dim);
+                continue;
+            }
             for card in &group.members {
                 let Some(rect) = self.layout.nodes.get(&card.node).copied() else { continue };
                 pen.alpha(dim(card.node));
@@ -85,6 +116,31 @@ impl Painter {
         }
         pen.alpha(1.0);
         self.legend(&pen, view.disk);
+        self.lit = lit;
+    }
+
+    /// Members too many for cards: a square for each.
+    fn member_tiles(&self, pen: &Pen, group: &GroupFrame, view: &View, dim: impl Fn(Node) -> f64) {
+        let p = &self.palette;
+        let placed = || group.members.iter().filter_map(|card| Some((*self.layout.nodes.get(&card.node)?, card)));
+        let colored = placed().map(|(rect, card)| {
+            let color = match card.health {
+                Health::Down => &p.line,
+                Health::Running if card.chips.is_empty() => &p.faint,
+                Health::Running if card.chips.iter().any(|chip| chip.stopped) => &p.warn,
+                Health::Running => &p.ok,
+                _ => &p.bad,
+            };
+            (rect, color.as_str(), dim(card.node))
+        });
+        pen.tiles(colored);
+        for (rect, card) in placed() {
+            let is = |thing: &Option<Thing>| thing.as_ref() == Some(&Thing::Node(card.node));
+            if is(&view.selected) || is(&view.hovered) {
+                let around = Rect::new(rect.x - 1.5, rect.y - 1.5, rect.w + 3.0, rect.h + 3.0);
+                pen.outline(around, 1.5, if is(&view.selected) { &p.accent } else { &p.ink }, 1.5);
+            }
+        }
     }
 
     /// A node's card: its body and its border, by how it fares.
@@ -200,7 +256,7 @@ impl Painter {
         }
     }
 
-    fn controller(&self, pen: &Pen, rect: Rect, card: &ControllerCard, view: &View, at: f64) {
+    fn controller(&mut self, pen: &Pen, rect: Rect, card: &ControllerCard, view: &View) {
         let p = &self.palette;
         self.frame(pen, rect, card.node, card.health, view);
         if card.active && card.health != Health::Down {
@@ -219,7 +275,6 @@ impl Painter {
         }
         if card.electing {
             pen.outline(rect, (rect.h * 0.2).min(10.0), &p.warn, 1.5);
-            let turn = (at / 900.0).fract();
             let center = Point { x: rect.x + 46.0, y: rect.center().y };
             match card.votes {
                 // A ring that fills with the votes.
@@ -228,7 +283,7 @@ impl Painter {
                     let part = (f64::from(got) / f64::from(needed.max(1))).clamp(0.05, 1.0);
                     pen.arc(center, 6.0, 0.0, part, &p.warn, 2.5);
                 }
-                None => pen.arc(center, 6.0, turn, turn + 0.3, &p.warn, 2.5),
+                None => self.rings.push(Ring { center, radius: 6.0, part: 0.3, period: 900.0 }),
             }
             room -= 22.0;
         }
@@ -251,7 +306,7 @@ impl Painter {
         }
     }
 
-    fn broker_header(&self, pen: &Pen, rect: Rect, card: &BrokerCard, at: f64) {
+    fn broker_header(&mut self, pen: &Pen, rect: Rect, card: &BrokerCard) {
         let p = &self.palette;
         let pad = if rect.w < 200.0 { 8.0 } else { 16.0 };
         let down = card.health == Health::Down;
@@ -263,8 +318,8 @@ impl Painter {
         // The menu's button has the corner.
         let mut right = rect.right() - pad - if self.layout.narrow { 26.0 } else { 20.0 };
         if card.health == Health::Starting || card.loading.is_some() {
-            let turn = (at / 900.0).fract();
-            pen.arc(Point { x: right - 6.0, y: y - 4.0 }, 5.5, turn, turn + 0.7, &p.warn, 2.0);
+            let center = Point { x: right - 6.0, y: y - 4.0 };
+            self.rings.push(Ring { center, radius: 5.5, part: 0.7, period: 900.0 });
             right -= 20.0;
         }
         let color = match card.health {
@@ -288,18 +343,6 @@ impl Painter {
         let p = &self.palette;
         let StripPlace { row, track, .. } = *place;
         pen.alpha(alpha);
-        if self.layout.detail != Detail::Cells {
-            let color = if strip.trouble == Trouble::Offline {
-                &p.bad
-            } else if strip.leader {
-                &p.ink
-            } else if strip.in_sync {
-                &p.faint
-            } else {
-                &p.warn
-            };
-            return pen.fill(track, 1.0, color);
-        }
         let label = track.x - row.x;
         let middle = track.y + track.h / 2.0;
         if label > 0.0 {
@@ -513,7 +556,7 @@ impl Painter {
         pen.polygon(&shape.map(|(dx, dy)| (x + dx, y + dy)), color);
     }
 
-    fn group(&self, pen: &Pen, frame: Rect, group: &GroupFrame, view: &View, at: f64) {
+    fn group(&mut self, pen: &Pen, frame: Rect, group: &GroupFrame, view: &View) {
         let p = &self.palette;
         pen.fill(frame, 14.0, &p.raised);
         let chosen = view.selected == Some(Thing::Group(group.name.clone()));
@@ -540,10 +583,9 @@ impl Painter {
         if group.rebalancing {
             let center = Point { x: right - 8.0, y: below - 4.0 };
             pen.arc(center, 7.0, 0.0, 1.0, &p.soft, 2.5);
-            let turn = (at / 1200.0).fract();
             match group.progress {
                 Some(part) => pen.arc(center, 7.0, 0.0, f64::from(part).clamp(0.02, 1.0), &p.warn, 2.5),
-                None => pen.arc(center, 7.0, turn, turn + 0.3, &p.warn, 2.5),
+                None => self.rings.push(Ring { center, radius: 7.0, part: 0.3, period: 1200.0 }),
             }
             right -= 22.0;
         }

@@ -1,5 +1,7 @@
 //! What moves: links, flows, and messages on their way.
 
+use std::collections::BTreeSet;
+
 use super::pen::{Align, Face, Pen};
 use super::sprites::Shape;
 use super::{Painter, View};
@@ -23,13 +25,13 @@ impl Painter {
             self.paint_crowd(&pen, stage, view);
             // The marks came first, as they replace all there was; what belongs below them goes below.
             let _ = pen.ctx.set_global_composite_operation("destination-over");
-            self.paint_flows(&pen, stage, view);
-            self.paint_links(&pen, stage, view);
+            self.paint_flows(&pen);
+            self.paint_links(&pen, stage);
             let _ = pen.ctx.set_global_composite_operation("source-over");
         } else {
             pen.clear(self.layout.width, self.layout.height);
-            self.paint_links(&pen, stage, view);
-            self.paint_flows(&pen, stage, view);
+            self.paint_links(&pen, stage);
+            self.paint_flows(&pen);
             self.paint_each(&pen, stage, view);
         }
     }
@@ -59,12 +61,21 @@ impl Painter {
         self.flows.retain(|_, flow| *flow > 0.01);
     }
 
-    fn paint_links(&mut self, pen: &Pen, stage: &Stage, view: &View) {
+    /// Whether both ends belong to the selected thing, if there is one.
+    fn are_lit(&self, from: Node, to: Node) -> bool {
+        self.lit.as_ref().is_none_or(|lit| lit.node(from) && lit.node(to))
+    }
+
+    fn paint_links(&mut self, pen: &Pen, stage: &Stage) {
+        let mut painted = BTreeSet::new();
         for link in &stage.cast.links {
-            let Some(lane) = self.lanes.between(&self.layout, link.from, link.to) else { continue };
-            let lit = view.selected.as_ref().is_none_or(|thing| {
-                thing.lights_node(&stage.cast, link.from) && thing.lights_node(&stage.cast, link.to)
-            });
+            let number = self.lanes.number(&self.layout, link.from, link.to);
+            let lit = self.are_lit(link.from, link.to);
+            // Members that are tiles share the path to their group.
+            if !painted.insert((number, link.state, lit)) {
+                continue;
+            }
+            let Some(lane) = self.lanes.lane(number) else { continue };
             pen.alpha(if lit { 1.0 } else { 0.25 });
             match link.state {
                 LinkState::Open => pen.line(lane.points(), &self.palette.line, 1.5),
@@ -93,14 +104,11 @@ impl Painter {
     }
 
     /// Where messages come and go too quickly to be seen, their paths swell instead.
-    fn paint_flows(&mut self, pen: &Pen, stage: &Stage, view: &View) {
+    fn paint_flows(&mut self, pen: &Pen) {
         let flows: Vec<((Node, Node), f64)> = self.flows.iter().map(|(path, flow)| (*path, *flow)).collect();
         for ((from, to), flow) in flows {
+            let lit = self.are_lit(from, to);
             let Some(lane) = self.lanes.between(&self.layout, from, to) else { continue };
-            let lit = view
-                .selected
-                .as_ref()
-                .is_none_or(|thing| thing.lights_node(&stage.cast, from) && thing.lights_node(&stage.cast, to));
             pen.alpha((0.25 + flow * 0.3).min(0.7) * if lit { 1.0 } else { 0.2 });
             pen.line(lane.points(), &self.palette.accent, (1.0 + (1.0 + flow).ln() * 2.2).min(9.0));
         }
@@ -119,9 +127,7 @@ impl Painter {
             if strength < 0.02 || view.hidden.has(flight.kind) {
                 continue;
             }
-            let lit = view.selected.as_ref().is_none_or(|thing| {
-                thing.lights_node(&stage.cast, flight.from) && thing.lights_node(&stage.cast, flight.to)
-            });
+            let lit = self.are_lit(flight.from, flight.to);
             let strength = if lit { strength } else { strength * 0.2 };
             let Some(point) = self.free_place(flight, stage.now, &mut taken) else { continue };
             if flight.kind == FlightKind::Records && !view.still {

@@ -17,11 +17,12 @@ use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use crate::kafka::ids::{Node, TopicPartition};
-use crate::scene::focus::Thing;
+use crate::scene::focus::{Lit, Thing};
 use crate::scene::layout::Layout;
 use crate::scene::stage::{Cast, FlightKind, Stage};
 use crate::scene::traffic::Lanes;
 use crate::ui::theme::Palette;
+use cards::Ring;
 use pen::Pen;
 use specks::Specks;
 use sprites::Sprites;
@@ -68,6 +69,10 @@ pub struct Painter {
     specks: Specks,
     scale: f64,
     painted: Option<(Cast, View)>,
+    /// What belongs to the selected thing.
+    lit: Option<Lit>,
+    /// Rings that turn, as they stand on what was painted last.
+    rings: Vec<Ring>,
     /// Log end and high watermark as shown, on their way to the true ones.
     shown: BTreeMap<(Node, TopicPartition), Shown>,
     /// How busy each path is, smoothed.
@@ -99,6 +104,8 @@ impl Painter {
             specks: Specks::default(),
             scale: 1.0,
             painted: None,
+            lit: None,
+            rings: Vec::new(),
             shown: BTreeMap::new(),
             flows: BTreeMap::new(),
             last_frame: 0.0,
@@ -125,16 +132,17 @@ impl Painter {
         self.last_frame = at;
         let moved = self.fit(&stage.cast, size);
         let easing = self.ease(&stage.cast, if view.still { 1.0 } else { seconds });
-        let turning = cards::has_ring(&stage.cast) && !view.still;
+        self.lit = view.selected.as_ref().map(|thing| thing.lights(&stage.cast));
         let stale = self.painted.as_ref().is_none_or(|(cast, shown)| {
             cast != &stage.cast
                 || (&shown.selected, &shown.hovered, shown.disk) != (&view.selected, &view.hovered, view.disk)
         });
-        if moved || easing || turning || stale {
-            self.paint_cast(&stage.cast, view, at);
+        if moved || easing || stale {
+            self.paint_cast(&stage.cast, view);
             self.painted = Some((stage.cast.clone(), view.clone()));
         }
         self.paint_messages(stage, view, seconds);
+        self.paint_rings(&self.pens[1], if view.still { 0.0 } else { at });
         moved
     }
 

@@ -72,6 +72,27 @@ impl Pen {
         self.ctx.stroke();
     }
 
+    /// Many small rectangles, each with its colour and how clearly it is seen. Neighbours that look the same are filled in
+    /// one go.
+    pub fn tiles<'a>(&self, tiles: impl Iterator<Item = (Rect, &'a str, f64)>) {
+        let mut look = None;
+        for (rect, color, alpha) in tiles {
+            if look != Some((color, alpha)) {
+                if look.is_some() {
+                    self.ctx.fill();
+                }
+                look = Some((color, alpha));
+                self.ctx.set_fill_style_str(color);
+                self.ctx.set_global_alpha(alpha);
+                self.ctx.begin_path();
+            }
+            self.ctx.rect(rect.x, rect.y, rect.w, rect.h);
+        }
+        if look.is_some() {
+            self.ctx.fill();
+        }
+    }
+
     /// Dashes for what follows; none for a solid line.
     pub fn dash(&self, pattern: &[f64]) {
         let dashes: js_sys::Array = pattern.iter().map(|length| wasm_bindgen::JsValue::from_f64(*length)).collect();
