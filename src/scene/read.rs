@@ -185,6 +185,7 @@ impl Reader {
             trouble: Trouble::None,
             moving: None,
             fallen,
+            held: share::held(world, id, partition),
             flushed: log.map_or(0, Log::flushed),
             segments: log
                 .map(|log| log.segments().iter().skip(1).map(Segment::base_offset).collect())
@@ -566,6 +567,7 @@ fn far_strip(world: &World, id: BrokerId, partition: TopicPartition) -> Strip {
         trouble: Trouble::None,
         moving: None,
         fallen: Vec::new(),
+        held: Vec::new(),
         flushed: log.map_or(0, Log::flushed),
         segments: Vec::new(),
     }
@@ -770,6 +772,7 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         Group::Share(group) => GroupFrame {
             state: group.phase().name().to_owned(),
             line: format!("share group · epoch {}", group.epoch()),
+            lag: share::lag(world, group.id()),
             ..frame
         },
     }
@@ -784,7 +787,7 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
     let node = Node::Consumer(id);
     let now = world.now();
     let working = machine.and_then(Consumer::working);
-    let shared = machine.filter(|machine| machine.is_share()).and_then(Consumer::group);
+    let is_share = machine.is_some_and(Consumer::is_share);
     let chips = machine
         .into_iter()
         .flat_map(Consumer::assigned)
@@ -795,11 +798,7 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
             label: if place < MOST_CHIPS { world.names().partition(assigned.partition) } else { String::new() },
             // Until it knows where to begin, and while its process is frozen, it reads nothing. Members of share groups
             // have no position: the leader gives them what is next.
-            stopped: (shared.is_none() && assigned.position.is_none()) || state == NodeState::Paused,
-            lag: match shared {
-                Some(group) => share::lag(world, group, assigned.partition),
-                None => lag(world, assigned.partition, assigned.committed.unwrap_or(0)),
-            },
+            stopped: (!is_share && assigned.position.is_none()) || state == NodeState::Paused,
         })
         .collect();
     let account = world.books().consumers().get(&id).copied().unwrap_or_default();

@@ -30,6 +30,7 @@ fn strip(partition: u32, keys: &[u64], high_watermark: i64, leader: bool, in_syn
         trouble: Trouble::None,
         moving: None,
         fallen: Vec::new(),
+        held: Vec::new(),
         flushed: 0,
         segments: Vec::new(),
     }
@@ -99,7 +100,6 @@ pub fn hello() -> Stage {
         partition: TopicPartition::new(TOPIC, partition),
         label: format!("test-{partition}"),
         stopped: false,
-        lag: 0,
     };
     let member = |node, name: &str, chips, doing: &str, mark, progress| ConsumerCard {
         node,

@@ -176,6 +176,8 @@ pub struct Strip {
     pub moving: Option<Moving>,
     /// Records that were cut off a moment ago.
     pub fallen: Vec<Fallen>,
+    /// Records that members of share groups have, and nobody else may get: the first and the last offset of each run.
+    pub held: Vec<(Offset, Offset)>,
     /// Records before it are on the disk; from it on they are in the page cache alone.
     pub flushed: Offset,
     /// Where segments begin, the first one not counted.
@@ -266,7 +268,6 @@ pub struct Chip {
     pub label: String,
     /// Nobody may read it now.
     pub stopped: bool,
-    pub lag: u64,
 }
 
 /// A standing connection.

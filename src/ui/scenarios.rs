@@ -17,7 +17,6 @@ pub const CHAPTERS: &[Chapter] = &[
             ("payment-outage", include_str!("../../scenarios/payment-outage.toml")),
             ("redelivery", include_str!("../../scenarios/redelivery.toml")),
             ("notifications", include_str!("../../scenarios/notifications.toml")),
-            ("share-group", include_str!("../../scenarios/share-group.toml")),
         ],
     },
     Chapter {
@@ -27,6 +26,7 @@ pub const CHAPTERS: &[Chapter] = &[
             ("slow-consumer", include_str!("../../scenarios/slow-consumer.toml")),
             ("gc-pause", include_str!("../../scenarios/gc-pause.toml")),
             ("poison-pill", include_str!("../../scenarios/poison-pill.toml")),
+            ("share-group", include_str!("../../scenarios/share-group.toml")),
         ],
     },
     Chapter {

@@ -115,7 +115,8 @@ impl Painter {
             }
         }
         pen.alpha(1.0);
-        self.legend(&pen, view.disk);
+        let shared = cast.groups.iter().any(|group| group.line.starts_with("share"));
+        self.legend(&pen, view.disk, shared);
         self.lit = lit;
     }
 
@@ -436,6 +437,9 @@ impl Painter {
                 pen.outline(body, 3.5, p.key(record.mark.hue), 1.0);
                 pen.dash(&[]);
             }
+            if strip.held.iter().any(|(first, last)| (*first..=*last).contains(&record.offset)) {
+                pen.outline(body, 3.5, &p.accent, 1.75);
+            }
             let chosen = Some(Thing::Record(place.broker, strip.partition, record.offset));
             if view.selected == chosen || view.hovered == chosen {
                 pen.outline(body, 3.5, &p.ink, 1.5);
@@ -621,7 +625,12 @@ impl Painter {
         let (x, room) = (rect.x + pad, rect.w - 2.0 * pad);
         let ink = if card.health == Health::Down { &p.muted } else { &p.ink };
         if rect.h < 30.0 {
-            return pen.clipped((x, rect.center().y + 4.0), &card.name, Face::Tiny, ink, room);
+            let pad = if rect.w < 120.0 { 6.0 } else { pad };
+            let (x, room) = (rect.x + pad, rect.w - 2.0 * pad);
+            // Where the whole name has no room, its own part tells more than its beginning.
+            let own = card.name.strip_prefix("consumer-").unwrap_or(&card.name);
+            let name = if pen.width(&card.name, Face::Tiny) <= room { &card.name } else { own };
+            return pen.clipped((x, rect.center().y + 4.0), name, Face::Tiny, ink, room);
         }
         let processed = words::short(card.processed);
         let y = rect.y + 22.0;

@@ -7,9 +7,9 @@ use crate::scene::layout::{Point, Rect};
 use crate::scene::marks::Mark;
 
 impl Painter {
-    pub(super) fn legend(&mut self, pen: &Pen, disk: bool) {
+    pub(super) fn legend(&mut self, pen: &Pen, disk: bool, shared: bool) {
         let Some(area) = self.layout.legend else { return };
-        let mut rows = vec![
+        let always = [
             "records, coloured by key",
             "not on all in-sync replicas yet",
             "high watermark: read up to here",
@@ -20,14 +20,18 @@ impl Painter {
             "outside the ISR",
             "a leader epoch begins",
         ];
+        let mut rows: Vec<(usize, &str)> = always.into_iter().enumerate().collect();
         if disk {
-            rows.push("on the disk; in memory alone");
+            rows.push((9, "on the disk; in memory alone"));
+        }
+        if shared {
+            rows.push((10, "a share group's member has it"));
         }
         let step = area.h / rows.len() as f64;
-        for (place, text) in rows.into_iter().enumerate() {
+        for (place, (sign, text)) in rows.into_iter().enumerate() {
             let y = area.y + (place as f64 + 0.5) * step;
             pen.text((area.x + 40.0, y + 4.0), text, Face::Tiny, &self.palette.muted, Align::Left);
-            self.sign(pen, place, Point { x: area.x + 14.0, y });
+            self.sign(pen, sign, Point { x: area.x + 14.0, y });
         }
     }
 
@@ -79,6 +83,13 @@ impl Painter {
                 pen.dash(&[3.0, 3.0]);
                 pen.line(&[Point { x: x + 3.0, y }, Point { x: x + 14.0, y }], &self.palette.warn, 2.0);
                 pen.dash(&[]);
+            }
+            10 => {
+                let body = Rect::new(x - 6.0, y - 8.0, 16.0, 16.0);
+                let mark = Mark::nth(1);
+                pen.fill(body, 3.5, self.palette.key_soft(mark.hue));
+                pen.outline(body, 3.5, &self.palette.accent, 1.75);
+                pen.mark(mark, body.center(), 4.2, &self.palette, false);
             }
             _ => {
                 let shape = [Shape::Ask, Shape::Tick, Shape::Control][(row - 4).min(2)];
