@@ -136,7 +136,8 @@ impl Broker {
         if self.is_share_state_topic(partition.topic) && (led != leads || new_epoch) {
             self.keep_share_states(now, partition, out);
         }
-        if led && (!leads || new_epoch) {
+        // Only a follower lets go of them (`onBecomingFollower`): whoever leads on, in another epoch, keeps what it has.
+        if led && !leads {
             self.close_windows(now, partition, out);
         }
         if leads {

@@ -1,16 +1,22 @@
 //! Share groups (KIP-932), as the leader of a partition hands its records out: to one member at a time, not again once they
 //! are done with, and not more often than the limit.
 //!
-//! A new leader knows nothing of who had what, and may hand it out again at once, as in Kafka. What was accepted or
-//! rejected it does know: `AcquisitionEnded` is noted once the share coordinator has it.
+//! Who has what, a leader keeps in memory: one window for each group and partition. So that a record has one holder is
+//! promised within a window, by the leader that opened it. A new leader may hand out at once what the old one did, and one
+//! that is cut off goes on meanwhile; so may the same leader once it has let go of its window. It does that in three cases:
+//! it follows, its process ends, or the share coordinator refuses a write because somebody has read in a newer epoch.
+//! That it leads in another epoch is none, as in Kafka.
+//!
+//! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it.
 
 use std::collections::BTreeMap;
 
 use rangemap::RangeSet;
 
 use super::super::{Verdict, Witness};
+use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::AcquisitionEnd;
-use crate::kafka::ids::{BrokerId, Name, OFFSETS_TOPIC, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::sim::trace::Stamped;
 
 /// The topic of the share coordinators.
@@ -18,15 +24,12 @@ const STATE_TOPIC: &str = "__share_group_state";
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim::check) struct ShareChecks {
-    windows: BTreeMap<(Name, TopicPartition), Window>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Window {
-    leader: Option<BrokerId>,
-    held: BTreeMap<Name, RangeSet<Offset>>,
+    /// What each leader has handed out, by member.
+    held: BTreeMap<(BrokerId, Name, TopicPartition), BTreeMap<Name, RangeSet<Offset>>>,
     /// Accepted, rejected, or delivered too often.
-    done: RangeSet<Offset>,
+    done: BTreeMap<(Name, TopicPartition), RangeSet<Offset>>,
+    /// The newest epoch in which somebody has led.
+    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
 }
 
 /// Records of a partition as a share group has them.
@@ -57,10 +60,7 @@ impl ShareChecks {
         verdict: &mut Verdict,
     ) {
         let Shared { group, member, partition, .. } = *shared;
-        let window = self.windows.entry((group.clone(), partition)).or_default();
-        if window.leader.replace(broker) != Some(broker) {
-            window.held.clear();
-        }
+        let held = self.held.entry((broker, group.clone(), partition)).or_default();
         let range = shared.range();
         let place = || format!("offsets {} to {} of {}", range.start, range.end - 1, world.name(partition));
         // Where the group itself is lost, it begins anew, with another state.
@@ -69,12 +69,13 @@ impl ShareChecks {
             name.starts_with(STATE_TOPIC) || name.starts_with(OFFSETS_TOPIC)
         };
         let state_is_lost = verdict.forgiven.iter().any(lost);
-        let holder = window.held.iter().find(|(_, held)| held.overlaps(&range));
+        let holder = held.iter().find(|(_, held)| held.overlaps(&range));
         if let Some((holder, _)) = holder.filter(|_| !state_is_lost) {
             let what = format!("{} went to {member} of {group} while {holder} had them", place());
             verdict.report("OneHolderPerRecord", stamped, what);
         }
-        if window.done.overlaps(&range) && !verdict.is_forgiven(partition) && !state_is_lost {
+        let done = self.done.get(&(group.clone(), partition));
+        if done.is_some_and(|done| done.overlaps(&range)) && !verdict.is_forgiven(partition) && !state_is_lost {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
         }
@@ -83,31 +84,52 @@ impl ShareChecks {
             let what = format!("{} went to {member} of {group} as delivery {delivery_count} of {limit}", place());
             verdict.report("DeliveriesAreLimited", stamped, what);
         }
-        window.held.entry(member.clone()).or_default().insert(range);
+        held.entry(member.clone()).or_default().insert(range);
     }
 
     pub(in crate::sim::check) fn ended(&mut self, broker: BrokerId, shared: &Shared, how: AcquisitionEnd) {
-        let window = self.windows.entry((shared.group.clone(), shared.partition)).or_default();
-        if window.leader == Some(broker)
-            && let Some(held) = window.held.get_mut(shared.member)
-        {
+        let (group, partition) = (shared.group.clone(), shared.partition);
+        let held = self.held.get_mut(&(broker, group.clone(), partition));
+        if let Some(held) = held.and_then(|held| held.get_mut(shared.member)) {
             held.remove(shared.range());
         }
         if matches!(how, AcquisitionEnd::Accepted | AcquisitionEnd::Rejected | AcquisitionEnd::LimitReached) {
-            window.done.insert(shared.range());
+            self.done.entry((group, partition)).or_default().insert(shared.range());
         }
     }
 
-    /// A broker leads the partition anew, or in another epoch: nobody has anything.
-    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition) {
-        let windows = self.windows.iter_mut().filter(|((_, of), _)| *of == partition);
-        windows.for_each(|(_, window)| window.leader = None);
+    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
+        let newest = self.epochs.entry(partition).or_insert(epoch);
+        *newest = epoch.max(*newest);
+    }
+
+    /// A broker follows, and what it had handed out is free again.
+    pub(in crate::sim::check) fn followed(&mut self, broker: BrokerId, partition: TopicPartition) {
+        self.held.retain(|(leader, _, of), _| (*leader, *of) != (broker, partition));
+    }
+
+    /// These brokers have the partition from now on; the others drop it.
+    pub(in crate::sim::check) fn moved(&mut self, partition: TopicPartition, replicas: &[BrokerId]) {
+        self.held.retain(|(leader, _, of), _| *of != partition || replicas.contains(leader));
+    }
+
+    /// A share coordinator refused a write of this epoch. Only who has led in a newer one can be the reason, or that the
+    /// group has begun anew: else the window stays, and whoever gets its records a second time should not.
+    pub(in crate::sim::check) fn fenced(
+        &mut self,
+        broker: BrokerId,
+        group: &Name,
+        partition: TopicPartition,
+        (epoch, error): (LeaderEpoch, ErrorCode),
+    ) {
+        let is_old = self.epochs.get(&partition).is_some_and(|newest| *newest > epoch);
+        if is_old || error == ErrorCode::FencedStateEpoch {
+            self.held.remove(&(broker, group.clone(), partition));
+        }
     }
 
     /// The broker's process has ended, and what it had handed out is free again.
     pub(in crate::sim::check) fn stopped(&mut self, broker: BrokerId) {
-        for window in self.windows.values_mut().filter(|window| window.leader == Some(broker)) {
-            window.leader = None;
-        }
+        self.held.retain(|(leader, _, _), _| *leader != broker);
     }
 }
