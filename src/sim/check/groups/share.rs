@@ -8,6 +8,8 @@
 //! That it leads in another epoch is none, as in Kafka.
 //!
 //! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it.
+//! That a record was delivered as often as it may be is promised within a window only: when the time of a lock is over the
+//! leader goes on, whether that could be written or not.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +26,19 @@ const STATE_TOPIC: &str = "__share_group_state";
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim::check) struct ShareChecks {
-    /// What each leader has handed out, by member.
-    held: BTreeMap<(BrokerId, Name, TopicPartition), BTreeMap<Name, RangeSet<Offset>>>,
-    /// Accepted, rejected, or delivered too often.
+    windows: BTreeMap<(BrokerId, Name, TopicPartition), Window>,
+    /// Accepted or rejected.
     done: BTreeMap<(Name, TopicPartition), RangeSet<Offset>>,
     /// The newest epoch in which somebody has led.
     epochs: BTreeMap<TopicPartition, LeaderEpoch>,
+}
+
+/// What a leader remembers.
+#[derive(Clone, Debug, Default)]
+struct Window {
+    held: BTreeMap<Name, RangeSet<Offset>>,
+    /// Delivered as often as they may be.
+    given_up: RangeSet<Offset>,
 }
 
 /// Records of a partition as a share group has them.
@@ -60,7 +69,7 @@ impl ShareChecks {
         verdict: &mut Verdict,
     ) {
         let Shared { group, member, partition, .. } = *shared;
-        let held = self.held.entry((broker, group.clone(), partition)).or_default();
+        let window = self.windows.entry((broker, group.clone(), partition)).or_default();
         let range = shared.range();
         let place = || format!("offsets {} to {} of {}", range.start, range.end - 1, world.name(partition));
         // Where the group itself is lost, it begins anew, with another state.
@@ -69,13 +78,14 @@ impl ShareChecks {
             name.starts_with(STATE_TOPIC) || name.starts_with(OFFSETS_TOPIC)
         };
         let state_is_lost = verdict.forgiven.iter().any(lost);
-        let holder = held.iter().find(|(_, held)| held.overlaps(&range));
+        let holder = window.held.iter().find(|(_, held)| held.overlaps(&range));
         if let Some((holder, _)) = holder.filter(|_| !state_is_lost) {
             let what = format!("{} went to {member} of {group} while {holder} had them", place());
             verdict.report("OneHolderPerRecord", stamped, what);
         }
         let done = self.done.get(&(group.clone(), partition));
-        if done.is_some_and(|done| done.overlaps(&range)) && !verdict.is_forgiven(partition) && !state_is_lost {
+        let is_done = window.given_up.overlaps(&range) || done.is_some_and(|done| done.overlaps(&range));
+        if is_done && !verdict.is_forgiven(partition) && !state_is_lost {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
         }
@@ -84,17 +94,21 @@ impl ShareChecks {
             let what = format!("{} went to {member} of {group} as delivery {delivery_count} of {limit}", place());
             verdict.report("DeliveriesAreLimited", stamped, what);
         }
-        held.entry(member.clone()).or_default().insert(range);
+        window.held.entry(member.clone()).or_default().insert(range);
     }
 
     pub(in crate::sim::check) fn ended(&mut self, broker: BrokerId, shared: &Shared, how: AcquisitionEnd) {
         let (group, partition) = (shared.group.clone(), shared.partition);
-        let held = self.held.get_mut(&(broker, group.clone(), partition));
-        if let Some(held) = held.and_then(|held| held.get_mut(shared.member)) {
+        let window = self.windows.entry((broker, group.clone(), partition)).or_default();
+        if let Some(held) = window.held.get_mut(shared.member) {
             held.remove(shared.range());
         }
-        if matches!(how, AcquisitionEnd::Accepted | AcquisitionEnd::Rejected | AcquisitionEnd::LimitReached) {
-            self.done.entry((group, partition)).or_default().insert(shared.range());
+        match how {
+            AcquisitionEnd::Released | AcquisitionEnd::TimedOut => {}
+            AcquisitionEnd::LimitReached => window.given_up.insert(shared.range()),
+            AcquisitionEnd::Accepted | AcquisitionEnd::Rejected => {
+                self.done.entry((group, partition)).or_default().insert(shared.range());
+            }
         }
     }
 
@@ -103,14 +117,14 @@ impl ShareChecks {
         *newest = epoch.max(*newest);
     }
 
-    /// A broker follows, and what it had handed out is free again.
+    /// A broker follows, and lets go of its windows.
     pub(in crate::sim::check) fn followed(&mut self, broker: BrokerId, partition: TopicPartition) {
-        self.held.retain(|(leader, _, of), _| (*leader, *of) != (broker, partition));
+        self.windows.retain(|(leader, _, of), _| (*leader, *of) != (broker, partition));
     }
 
     /// These brokers have the partition from now on; the others drop it.
     pub(in crate::sim::check) fn moved(&mut self, partition: TopicPartition, replicas: &[BrokerId]) {
-        self.held.retain(|(leader, _, of), _| *of != partition || replicas.contains(leader));
+        self.windows.retain(|(leader, _, of), _| *of != partition || replicas.contains(leader));
     }
 
     /// A share coordinator refused a write of this epoch. Only who has led in a newer one can be the reason, or that the
@@ -124,12 +138,12 @@ impl ShareChecks {
     ) {
         let is_old = self.epochs.get(&partition).is_some_and(|newest| *newest > epoch);
         if is_old || error == ErrorCode::FencedStateEpoch {
-            self.held.remove(&(broker, group.clone(), partition));
+            self.windows.remove(&(broker, group.clone(), partition));
         }
     }
 
-    /// The broker's process has ended, and what it had handed out is free again.
+    /// The broker's process has ended, and its windows with it.
     pub(in crate::sim::check) fn stopped(&mut self, broker: BrokerId) {
-        self.held.retain(|(leader, _, _), _| *leader != broker);
+        self.windows.retain(|(leader, _, _), _| *leader != broker);
     }
 }
