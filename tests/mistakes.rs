@@ -43,6 +43,7 @@ const ALLOWED: &[(Mistake, u64, &str)] = &[
     (Mistake::OutAndReading, 50, "pause,slow,members"),
     (Mistake::CommittedOffsetIgnored, 20, "members,stop"),
     (Mistake::ShareStateForgotten, 50, "kill,stop"),
+    (Mistake::ShareHoldersForgotten, 200, "pause,tool"),
     (Mistake::DeliveriesNotCounted, 100, "pause,slow,members"),
 ];
 

@@ -299,6 +299,7 @@ fn kind(fact: &Fact) -> &'static str {
         Fact::RecordsAcquired { .. } => "acquired",
         Fact::AcquisitionEnded { .. } => "acquisition-ended",
         Fact::ShareStartAdvanced { .. } => "share-start",
+        Fact::SharePartitionFenced { .. } => "share-fenced",
         Fact::OffsetCommitted { .. } => "committed",
         Fact::ToolFinished { .. } => "tool",
     }

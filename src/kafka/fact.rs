@@ -522,6 +522,14 @@ pub enum Fact {
         from: Offset,
         to: Offset,
     },
+    /// What was written in this epoch comes too late, and the leader lets go of all that it knows of the partition: who
+    /// has which records. It asks the share coordinator again.
+    SharePartitionFenced {
+        group: Name,
+        partition: TopicPartition,
+        leader_epoch: LeaderEpoch,
+        error: ErrorCode,
+    },
 
     // Tools
     /// A tool prints these lines and ends; `ok` is false where its exit status would not be zero.

@@ -100,6 +100,8 @@ mistakes! {
     CommittedOffsetIgnored = "committed-offset-ignored",
     /// Share groups: a new leader of a partition does not ask what is done with.
     ShareStateForgotten = "share-state-forgotten",
+    /// Share groups: a leader that enters another epoch forgets who has what.
+    ShareHoldersForgotten = "share-holders-forgotten",
     /// Share groups: records are delivered again and again.
     DeliveriesNotCounted = "deliveries-not-counted",
 }

@@ -474,6 +474,10 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
             let text = format!("{member} acquires {records} of {} from {base_offset} on{again}.", p(partition));
             (Plain, Minor, "share", text)
         }
+        Fact::SharePartitionFenced { group, partition, error, .. } => {
+            let text = format!("{who} forgets who of {group} has what of {}: {error}.", p(partition));
+            (Warn, Listed, "share", text)
+        }
         Fact::OffsetDeleted { group, partition } if !internal(partition) => {
             (Warn, Listed, "offset", format!("{group} has no committed offset of {} any more.", p(partition)))
         }

@@ -170,18 +170,20 @@ impl Checks {
                     self.leaders.elected(stamped, *partition, None, world, verdict);
                 }
                 Fact::ReassignmentEnded { partition, replicas, .. } => {
-                    self.logs.moved(*partition, replicas, world, verdict)
+                    self.share.moved(*partition, replicas);
+                    self.logs.moved(*partition, replicas, world, verdict);
                 }
                 Fact::ElrChanged { partition, to, .. } => self.logs.eligible(*partition, to, world),
                 Fact::BecameLeader { partition, epoch, .. } => {
                     let Some(broker) = broker else { continue };
                     self.leaders.became_leader(stamped, broker, *partition, *epoch, world, verdict);
                     self.logs.became_leader(stamped, broker, *partition, world, verdict);
-                    self.share.led(*partition);
+                    self.share.led(*partition, *epoch);
                 }
                 Fact::BecameFollower { partition, epoch, .. } => {
                     let Some(broker) = broker else { continue };
                     self.leaders.epochs_rise(stamped, broker, *partition, *epoch, world, verdict);
+                    self.share.followed(broker, *partition);
                 }
                 Fact::HighWatermark { partition, leader: true, .. } => {
                     let Some(broker) = broker else { continue };
@@ -277,6 +279,10 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     let (partition, base_offset, count) = (*partition, *base_offset, *count);
                     self.share.ended(broker, &Shared { group, member, partition, base_offset, count }, *how);
+                }
+                Fact::SharePartitionFenced { group, partition, leader_epoch, error } => {
+                    let Some(broker) = broker else { continue };
+                    self.share.fenced(broker, group, *partition, (*leader_epoch, *error));
                 }
                 Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {

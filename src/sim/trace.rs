@@ -361,6 +361,9 @@ impl Names {
             Fact::ShareStartAdvanced { group, partition, from, to } => {
                 format!("{group} {} share start {from} -> {to}", p(partition))
             }
+            Fact::SharePartitionFenced { group, partition, leader_epoch, error } => {
+                format!("{group} {} share-partition fenced: epoch={leader_epoch} {error}", p(partition))
+            }
             Fact::ToolFinished { output, ok } => format!("tool {} {:?}", if *ok { "ok" } else { "failed" }, output),
         }
     }

@@ -10,6 +10,7 @@ use crate::kafka::config::TopicConfig;
 use crate::kafka::effects::Effects;
 use crate::kafka::ids::{LeaderEpoch, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TopicId, TopicPartition};
 use crate::kafka::metadata::{ConfigResource, MetadataBatch, MetadataRecord};
+use crate::kafka::mistakes::Mistake;
 use crate::kafka::replica::Replica;
 use crate::time::{Duration, Instant};
 
@@ -136,7 +137,9 @@ impl Broker {
         if self.is_share_state_topic(partition.topic) && (led != leads || new_epoch) {
             self.keep_share_states(now, partition, out);
         }
-        if led && (!leads || new_epoch) {
+        // Only a follower lets go of them (`onBecomingFollower`): whoever leads on, in another epoch, keeps what it has.
+        let forgets = new_epoch && self.config.makes(Mistake::ShareHoldersForgotten);
+        if led && (!leads || forgets) {
             self.close_windows(now, partition, out);
         }
         if leads {

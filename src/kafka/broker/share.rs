@@ -10,14 +10,16 @@ mod requests;
 
 use std::collections::BTreeMap;
 
-use self::questions::{Question, Summary};
+use self::questions::{Heed, Question, Summary};
 use super::Broker;
 use crate::kafka::config::ShareOffsetReset;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
-use crate::kafka::ids::{Node, Offset, TopicPartition};
+use crate::kafka::fact::Fact;
+use crate::kafka::ids::{LeaderEpoch, Node, Offset, TopicPartition};
 use crate::kafka::message::share::{
     ReadShareGroupStateResponse, ShareFetchRequest, ShareFetchedPartition, SharePartitionKey, StateBatch,
+    WriteShareGroupStateRequest,
 };
 use crate::kafka::message::{Request, Response};
 use crate::kafka::mistakes::Mistake;
@@ -44,8 +46,11 @@ pub(super) struct Share {
 /// A group's window on a partition (`SharePartitionState`).
 #[derive(Clone, Debug)]
 enum Window {
-    /// The share coordinator has been asked.
-    Loading,
+    /// The share coordinator has been asked this, in the epoch in which the broker leads.
+    Loading {
+        question: u64,
+        epoch: LeaderEpoch,
+    },
     Open(Box<SharePartition>),
     /// It did not answer, or with this.
     Failed(ErrorCode),
@@ -89,7 +94,7 @@ impl Share {
     fn window_mut(&mut self, key: &SharePartitionKey) -> Option<&mut SharePartition> {
         match self.windows.get_mut(key)? {
             Window::Open(window) => Some(window),
-            Window::Loading | Window::Failed(_) => None,
+            Window::Loading { .. } | Window::Failed(_) => None,
         }
     }
 }
@@ -99,7 +104,7 @@ impl Broker {
     pub fn share_partitions(&self) -> impl Iterator<Item = &SharePartition> {
         self.share.windows.values().filter_map(|window| match window {
             Window::Open(window) => Some(&**window),
-            Window::Loading | Window::Failed(_) => None,
+            Window::Loading { .. } | Window::Failed(_) => None,
         })
     }
 
@@ -107,7 +112,7 @@ impl Broker {
     pub fn share_partition(&self, key: &SharePartitionKey) -> Option<&SharePartition> {
         match self.share.windows.get(key)? {
             Window::Open(window) => Some(window),
-            Window::Loading | Window::Failed(_) => None,
+            Window::Loading { .. } | Window::Failed(_) => None,
         }
     }
 
@@ -167,7 +172,7 @@ impl Broker {
             let Some(window) = self.share.window_mut(&key) else { continue };
             let changed = window.release(member, &limits, write);
             if !changed.is_empty() {
-                self.write_share_state(now, &key, write, changed, out);
+                self.write_share_state(now, &key, write, changed, Heed::Fencing, out);
                 self.arm_lock(&key, out);
             }
         }
@@ -194,8 +199,9 @@ impl Broker {
         }
         if !self.share.windows.contains_key(key) {
             let epoch = replica.leader_epoch();
-            self.share.windows.insert(key.clone(), Window::Loading);
-            self.ask_where_group_stands(now, key, epoch, out);
+            let question = self.share.next_id();
+            self.share.windows.insert(key.clone(), Window::Loading { question, epoch });
+            self.ask_where_group_stands(now, key, question, epoch, out);
         }
         let limits = self.replicas.get(&key.partition).map(|replica| replica.log().start());
         let window = self.share.window_mut(key);
@@ -213,28 +219,30 @@ impl Broker {
         &mut self,
         now: Instant,
         key: &SharePartitionKey,
+        id: u64,
         answer: &ReadShareGroupStateResponse,
         out: &mut Effects,
     ) {
-        if !matches!(self.share.windows.get(key), Some(Window::Loading)) {
-            return;
-        }
+        // An earlier window may have asked, too: what it hears is of no use to this one.
+        let epoch = match self.share.windows.get(key) {
+            Some(Window::Loading { question, epoch }) if *question == id => *epoch,
+            _ => return,
+        };
         let leads = self.replicas.get(&key.partition).filter(|replica| replica.is_leader());
         let window = match leads {
-            Some(_) if !answer.error.is_none() => Window::Failed(answer.error),
+            Some(_) if !answer.error.is_none() => Window::Failed(error_for_members(answer.error)),
             None => Window::Failed(ErrorCode::NotLeaderOrFollower),
             Some(replica) if self.config.makes(Mistake::ShareStateForgotten) => {
-                let (epoch, start) = (replica.leader_epoch(), replica.log().start());
+                let start = replica.log().start();
                 Window::Open(Box::new(SharePartition::load(key.clone(), epoch, answer.state_epoch, start, &[], out)))
             }
-            Some(replica) => match self.begin_at(replica, answer.start_offset) {
-                Some(start) => {
-                    let epoch = replica.leader_epoch();
+            Some(replica) => match self.begin_at(replica, epoch, answer.start_offset) {
+                Ok(start) => {
                     let state_epoch = answer.state_epoch;
                     let window = SharePartition::load(key.clone(), epoch, state_epoch, start, &answer.batches, out);
                     Window::Open(Box::new(window))
                 }
-                None => Window::Failed(ErrorCode::OffsetNotAvailable),
+                Err(error) => Window::Failed(error),
             },
         };
         self.share.windows.insert(key.clone(), window);
@@ -242,21 +250,27 @@ impl Broker {
     }
 
     /// Where a group begins whose start has never been decided (`startOffsetDuringInitialization`).
-    fn begin_at(&self, replica: &Replica, decided: Offset) -> Option<Offset> {
+    fn begin_at(&self, replica: &Replica, epoch: LeaderEpoch, decided: Offset) -> Result<Offset, ErrorCode> {
         if decided >= 0 {
-            return Some(decided);
+            return Ok(decided);
+        }
+        // Offsets are looked up in the epoch in which the window was opened.
+        if replica.leader_epoch() != epoch {
+            return Err(ErrorCode::FencedLeaderEpoch);
         }
         match self.config.share_auto_offset_reset {
-            ShareOffsetReset::Earliest => Some(replica.log().start()),
+            ShareOffsetReset::Earliest => Ok(replica.log().start()),
             ShareOffsetReset::Latest => {
                 // A new leader does not know yet what is committed (KIP-207).
                 let epoch_start = replica.leadership().map_or(0, |leadership| leadership.epoch_start());
-                Some(replica.high_watermark()).filter(|high_watermark| *high_watermark >= epoch_start)
+                let committed = Some(replica.high_watermark()).filter(|high_watermark| *high_watermark >= epoch_start);
+                committed.ok_or(ErrorCode::OffsetNotAvailable)
             }
         }
     }
 
-    /// The broker does not lead the partition any more, or in another epoch: its windows are of the past.
+    /// The broker does not lead the partition any more: its windows are of the past (`SharePartitionListener`). What is
+    /// being written of them goes on, and whoever waits for it hears how it ends.
     pub(super) fn close_windows(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
         let keys: Vec<SharePartitionKey> =
             self.share.windows.keys().filter(|key| key.partition == partition).cloned().collect();
@@ -266,13 +280,7 @@ impl Broker {
         }
         let concerned: Vec<u64> = self.share.exchanges.keys().copied().collect();
         for id in concerned {
-            let Some(exchange) = self.share.exchanges.get_mut(&id) else { continue };
-            let of_partition = exchange.acknowledged.iter_mut().filter(|written| written.partition == partition);
-            of_partition.for_each(|written| {
-                written.error.get_or_insert(ErrorCode::NotLeaderOrFollower);
-            });
             self.try_share_fetch(now, id, false, out);
-            self.try_finish_exchange(now, id, out);
         }
     }
 
@@ -311,7 +319,7 @@ impl Broker {
         let changed = window.expire(now, &limits, out);
         if !changed.is_empty() {
             let write = self.share.next_id();
-            self.write_share_state(now, key, write, changed, out);
+            self.write_share_state(now, key, write, changed, Heed::Nobody, out);
         }
         self.arm_lock(key, out);
         self.wake_share_fetches_of(now, key, out);
@@ -326,24 +334,24 @@ impl Broker {
         }
     }
 
-    /// The share coordinator has an acknowledgement, or does not take it.
+    /// The share coordinator has what was to be written, or does not take it.
     fn window_written(
         &mut self,
         now: Instant,
-        key: &SharePartitionKey,
+        written: &WriteShareGroupStateRequest,
         write: u64,
-        error: ErrorCode,
+        (error, heed): (ErrorCode, Heed),
         out: &mut Effects,
     ) {
-        let limits = Limits::of(&self.config);
+        let (key, limits) = (&written.key, Limits::of(&self.config));
         if let Some(window) = self.share.window_mut(key) {
             window.completed(now, write, error.is_none(), &limits, out);
         }
-        // A newer leader has asked: this one's window is of the past (`fencedSharePartitionHandler`).
-        if matches!(error, ErrorCode::FencedLeaderEpoch | ErrorCode::FencedStateEpoch) {
-            self.share.windows.remove(key);
+        if heed == Heed::Fencing && matches!(error, ErrorCode::FencedLeaderEpoch | ErrorCode::FencedStateEpoch) {
+            self.fence_window(written, error, out);
         }
         self.arm_lock(key, out);
+        let error = error_for_members(error);
         let waits =
             |exchange: &Exchange| exchange.acknowledged.iter().any(|of| of.write == write && of.error.is_none());
         let found = self.share.exchanges.iter().find(|(_, exchange)| waits(exchange)).map(|(id, _)| *id);
@@ -356,21 +364,45 @@ impl Broker {
         self.wake_share_fetches_of(now, key, out);
     }
 
+    /// Somebody has opened a window in a newer epoch: the one here is of the past (`fencedSharePartitionHandler`). It goes
+    /// by its name, whichever window wrote that: a broker that leads again may have opened the newer one itself, and loses
+    /// it when it hears what became of the old one's writes.
+    fn fence_window(&mut self, written: &WriteShareGroupStateRequest, error: ErrorCode, out: &mut Effects) {
+        if self.share.windows.remove(&written.key).is_some() {
+            let SharePartitionKey { group, partition } = written.key.clone();
+            out.note(Fact::SharePartitionFenced { group, partition, leader_epoch: written.leader_epoch, error });
+        }
+    }
+
     fn write_share_state(
         &mut self,
         now: Instant,
         key: &SharePartitionKey,
         write: u64,
         changed: Vec<StateBatch>,
+        heed: Heed,
         out: &mut Effects,
     ) {
         let Some(window) = self.share.window_mut(key) else { return };
         let request = Request::WriteShareGroupState(window.to_write(changed));
-        self.ask_share_coordinator(now, write, request, out);
+        self.ask_share_coordinator(now, write, request, heed, out);
     }
 
     /// The answer of another broker's share coordinator.
     pub(super) fn on_share_state_response(&mut self, now: Instant, id: u64, response: &Response, out: &mut Effects) {
         self.on_share_answer(now, id, response, out);
+    }
+}
+
+/// What members are told where the share coordinator answered this (`SharePartition.fetchPersisterError`).
+fn error_for_members(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::FencedLeaderEpoch | ErrorCode::FencedStateEpoch => ErrorCode::NotLeaderOrFollower,
+        ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress => ErrorCode::CoordinatorNotAvailable,
+        ErrorCode::None
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::GroupIdNotFound
+        | ErrorCode::UnknownTopicOrPartition => error,
+        _ => ErrorCode::UnknownServerError,
     }
 }

@@ -33,6 +33,16 @@ pub(super) struct Question {
     summary: Option<u64>,
     /// The group whose coordinator asks.
     ask: Option<ShareAsk>,
+    heed: Heed,
+}
+
+/// Who cares whether a share coordinator refuses a question because somebody has opened a newer window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// What a member acknowledged, or a broken session released: the window is fenced.
+    Fencing,
+    /// That the time of a lock is over holds, written or not (`releaseAcquisitionLockOnTimeout`).
+    Nobody,
 }
 
 /// A tool asks where a group stands; the answer is being gathered.
@@ -45,21 +55,34 @@ pub(super) struct Summary {
     found: Vec<(TopicPartition, Offset, i32)>,
 }
 
+impl Question {
+    fn new(request: Request) -> Self {
+        Self { request, attempts: 0, retry_at: None, summary: None, ask: None, heed: Heed::Nobody }
+    }
+}
+
 impl Broker {
     pub(super) fn ask_where_group_stands(
         &mut self,
         now: Instant,
         key: &SharePartitionKey,
+        id: u64,
         leader_epoch: LeaderEpoch,
         out: &mut Effects,
     ) {
         let request = Request::ReadShareGroupState(ReadShareGroupStateRequest { key: key.clone(), leader_epoch });
-        let id = self.share.next_id();
-        self.ask_share_coordinator(now, id, request, out);
+        self.ask_share_coordinator(now, id, request, Heed::Nobody, out);
     }
 
-    pub(super) fn ask_share_coordinator(&mut self, now: Instant, id: u64, request: Request, out: &mut Effects) {
-        let question = Question { request, attempts: 0, retry_at: None, summary: None, ask: None };
+    pub(super) fn ask_share_coordinator(
+        &mut self,
+        now: Instant,
+        id: u64,
+        request: Request,
+        heed: Heed,
+        out: &mut Effects,
+    ) {
+        let question = Question { heed, ..Question::new(request) };
         self.share.questions.insert(id, question);
         self.put_question(now, id, out);
     }
@@ -71,7 +94,7 @@ impl Broker {
             let request = InitializeShareGroupStateRequest { key, state_epoch: ask.epoch, start_offset: -1 };
             let id = self.share.next_id();
             let request = Request::InitializeShareGroupState(request);
-            let question = Question { request, attempts: 0, retry_at: None, summary: None, ask: Some(ask) };
+            let question = Question { ask: Some(ask), ..Question::new(request) };
             self.share.questions.insert(id, question);
             self.put_question(now, id, out);
         }
@@ -102,7 +125,7 @@ impl Broker {
             let key = SharePartitionKey { group: request.group.clone(), partition };
             let request = Request::ReadShareGroupStateSummary(ReadShareGroupStateSummaryRequest { key });
             let id = self.share.next_id();
-            let question = Question { request, attempts: 0, retry_at: None, summary: Some(summary), ask: None };
+            let question = Question { summary: Some(summary), ..Question::new(request) };
             self.share.questions.insert(id, question);
             self.put_question(now, id, out);
         }
@@ -186,8 +209,11 @@ impl Broker {
     fn take_answer(&mut self, now: Instant, id: u64, response: &Response, out: &mut Effects) {
         let Some(question) = self.share.questions.remove(&id) else { return };
         match response {
-            Response::ReadShareGroupState(answer) => self.window_loaded(now, &answer.key, answer, out),
-            Response::WriteShareGroupState(answer) => self.window_written(now, &answer.key, id, answer.error, out),
+            Response::ReadShareGroupState(answer) => self.window_loaded(now, &answer.key, id, answer, out),
+            Response::WriteShareGroupState(answer) => {
+                let Request::WriteShareGroupState(written) = &question.request else { return };
+                self.window_written(now, written, id, (answer.error, question.heed), out);
+            }
             Response::InitializeShareGroupState(answer) => {
                 let Some(ask) = question.ask else { return };
                 let is_known = answer.error.is_none();

@@ -1,5 +1,6 @@
 //! ShareFetch and ShareAcknowledge (`KafkaApis.handleShareFetchRequest`, `handleShareAcknowledgeRequest`).
 
+use super::questions::Heed;
 use super::{Acknowledged, Broker, Exchange, FetchPart};
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
@@ -102,9 +103,7 @@ impl Broker {
         }
         for (write, (partition, batches)) in numbered {
             let key = SharePartitionKey { group: group.clone(), partition };
-            let leads = self.replicas.get(&partition).is_some_and(|replica| replica.is_leader());
             let outcome = match self.share.window_mut(&key) {
-                _ if !leads => Err(self.error_of_missing(partition)),
                 None => Err(ErrorCode::UnknownTopicOrPartition),
                 Some(window) => window.acknowledge(now, &member, &batches, &limits, write),
             };
@@ -117,7 +116,7 @@ impl Broker {
                 exchange.acknowledged.iter_mut().filter(|of| of.write == write).for_each(|of| of.error = error);
             }
             if !changed.is_empty() {
-                self.write_share_state(now, &key, write, changed, out);
+                self.write_share_state(now, &key, write, changed, Heed::Fencing, out);
             }
             self.arm_lock(&key, out);
         }

@@ -103,13 +103,16 @@ impl ShareConsumer {
         if joins {
             out.note(Fact::JoiningGroup { group: self.group.clone() });
         }
+        // An assignment may have been lost with the last answer: who says everything again is told it again
+        // (`resetHeartbeatState`).
+        let in_full = joins || self.membership.failures > 0;
         let request = ShareGroupHeartbeatRequest {
             group: self.group.clone(),
             member_id: self.membership.member_id.clone(),
             member_epoch: self.membership.epoch,
             client_id: self.client_id.clone(),
-            rack: self.config.client_rack.as_deref().filter(|_| joins).map(Name::from),
-            subscribed_topics: joins.then(|| self.topics.clone()),
+            rack: self.config.client_rack.as_deref().filter(|_| in_full).map(Name::from),
+            subscribed_topics: in_full.then(|| self.topics.clone()),
         };
         self.membership.asking = true;
         let purpose = Purpose::Heartbeat { epoch: self.membership.epoch };

@@ -1,16 +1,24 @@
 //! Share groups (KIP-932), as the leader of a partition hands its records out: to one member at a time, not again once they
 //! are done with, and not more often than the limit.
 //!
-//! A new leader knows nothing of who had what, and may hand it out again at once, as in Kafka. What was accepted or
-//! rejected it does know: `AcquisitionEnded` is noted once the share coordinator has it.
+//! Who has what, a leader keeps in memory: one window for each group and partition. So that a record has one holder is
+//! promised within a window, by the leader that opened it. A new leader may hand out at once what the old one did, and one
+//! that is cut off goes on meanwhile; so may the same leader once it has let go of its window. It does that in three cases:
+//! it follows, its process ends, or the share coordinator refuses a write because somebody has read in a newer epoch.
+//! That it leads in another epoch is none, as in Kafka.
+//!
+//! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it.
+//! That a record was delivered as often as it may be is promised within a window only: when the time of a lock is over the
+//! leader goes on, whether that could be written or not.
 
 use std::collections::BTreeMap;
 
 use rangemap::RangeSet;
 
 use super::super::{Verdict, Witness};
+use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::AcquisitionEnd;
-use crate::kafka::ids::{BrokerId, Name, OFFSETS_TOPIC, Offset, TopicPartition};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Name, OFFSETS_TOPIC, Offset, TopicPartition};
 use crate::sim::trace::Stamped;
 
 /// The topic of the share coordinators.
@@ -18,15 +26,19 @@ const STATE_TOPIC: &str = "__share_group_state";
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim::check) struct ShareChecks {
-    windows: BTreeMap<(Name, TopicPartition), Window>,
+    windows: BTreeMap<(BrokerId, Name, TopicPartition), Window>,
+    /// Accepted or rejected.
+    done: BTreeMap<(Name, TopicPartition), RangeSet<Offset>>,
+    /// The newest epoch in which somebody has led.
+    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
 }
 
+/// What a leader remembers.
 #[derive(Clone, Debug, Default)]
 struct Window {
-    leader: Option<BrokerId>,
     held: BTreeMap<Name, RangeSet<Offset>>,
-    /// Accepted, rejected, or delivered too often.
-    done: RangeSet<Offset>,
+    /// Delivered as often as they may be.
+    given_up: RangeSet<Offset>,
 }
 
 /// Records of a partition as a share group has them.
@@ -57,10 +69,7 @@ impl ShareChecks {
         verdict: &mut Verdict,
     ) {
         let Shared { group, member, partition, .. } = *shared;
-        let window = self.windows.entry((group.clone(), partition)).or_default();
-        if window.leader.replace(broker) != Some(broker) {
-            window.held.clear();
-        }
+        let window = self.windows.entry((broker, group.clone(), partition)).or_default();
         let range = shared.range();
         let place = || format!("offsets {} to {} of {}", range.start, range.end - 1, world.name(partition));
         // Where the group itself is lost, it begins anew, with another state.
@@ -74,7 +83,9 @@ impl ShareChecks {
             let what = format!("{} went to {member} of {group} while {holder} had them", place());
             verdict.report("OneHolderPerRecord", stamped, what);
         }
-        if window.done.overlaps(&range) && !verdict.is_forgiven(partition) && !state_is_lost {
+        let done = self.done.get(&(group.clone(), partition));
+        let is_done = window.given_up.overlaps(&range) || done.is_some_and(|done| done.overlaps(&range));
+        if is_done && !verdict.is_forgiven(partition) && !state_is_lost {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
         }
@@ -87,27 +98,52 @@ impl ShareChecks {
     }
 
     pub(in crate::sim::check) fn ended(&mut self, broker: BrokerId, shared: &Shared, how: AcquisitionEnd) {
-        let window = self.windows.entry((shared.group.clone(), shared.partition)).or_default();
-        if window.leader == Some(broker)
-            && let Some(held) = window.held.get_mut(shared.member)
-        {
+        let (group, partition) = (shared.group.clone(), shared.partition);
+        let window = self.windows.entry((broker, group.clone(), partition)).or_default();
+        if let Some(held) = window.held.get_mut(shared.member) {
             held.remove(shared.range());
         }
-        if matches!(how, AcquisitionEnd::Accepted | AcquisitionEnd::Rejected | AcquisitionEnd::LimitReached) {
-            window.done.insert(shared.range());
+        match how {
+            AcquisitionEnd::Released | AcquisitionEnd::TimedOut => {}
+            AcquisitionEnd::LimitReached => window.given_up.insert(shared.range()),
+            AcquisitionEnd::Accepted | AcquisitionEnd::Rejected => {
+                self.done.entry((group, partition)).or_default().insert(shared.range());
+            }
         }
     }
 
-    /// A broker leads the partition anew, or in another epoch: nobody has anything.
-    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition) {
-        let windows = self.windows.iter_mut().filter(|((_, of), _)| *of == partition);
-        windows.for_each(|(_, window)| window.leader = None);
+    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
+        let newest = self.epochs.entry(partition).or_insert(epoch);
+        *newest = epoch.max(*newest);
     }
 
-    /// The broker's process has ended, and what it had handed out is free again.
+    /// A broker follows, and lets go of its windows.
+    pub(in crate::sim::check) fn followed(&mut self, broker: BrokerId, partition: TopicPartition) {
+        self.windows.retain(|(leader, _, of), _| (*leader, *of) != (broker, partition));
+    }
+
+    /// These brokers have the partition from now on; the others drop it.
+    pub(in crate::sim::check) fn moved(&mut self, partition: TopicPartition, replicas: &[BrokerId]) {
+        self.windows.retain(|(leader, _, of), _| *of != partition || replicas.contains(leader));
+    }
+
+    /// A share coordinator refused a write of this epoch. Only who has led in a newer one can be the reason, or that the
+    /// group has begun anew: else the window stays, and whoever gets its records a second time should not.
+    pub(in crate::sim::check) fn fenced(
+        &mut self,
+        broker: BrokerId,
+        group: &Name,
+        partition: TopicPartition,
+        (epoch, error): (LeaderEpoch, ErrorCode),
+    ) {
+        let is_old = self.epochs.get(&partition).is_some_and(|newest| *newest > epoch);
+        if is_old || error == ErrorCode::FencedStateEpoch {
+            self.windows.remove(&(broker, group.clone(), partition));
+        }
+    }
+
+    /// The broker's process has ended, and its windows with it.
     pub(in crate::sim::check) fn stopped(&mut self, broker: BrokerId) {
-        for window in self.windows.values_mut().filter(|window| window.leader == Some(broker)) {
-            window.leader = None;
-        }
+        self.windows.retain(|(leader, _, _), _| *leader != broker);
     }
 }
