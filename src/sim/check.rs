@@ -161,7 +161,8 @@ impl Checks {
                     if *unclean || leader.is_some_and(|leader| self.logs.had_moved_away(*partition, leader)) {
                         self.logs.elected_uncleanly(*partition, *epoch, verdict);
                     }
-                    self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
+                    let election = (*partition, *leader, *epoch);
+                    self.leaders.election_is_clean(stamped, election, *unclean, world, verdict);
                     self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
                 }
                 Fact::IsrChanged { partition, from, to, .. } => {
@@ -187,6 +188,7 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
+                Fact::ControllerActive { epoch, .. } => self.leaders.controller_active(stamped.node, *epoch),
                 Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
                 Fact::NodeState(state) => {
                     if let (NodeState::Starting, Some(broker)) = (state, broker) {
