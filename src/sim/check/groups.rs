@@ -32,7 +32,7 @@ pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
     /// What each member of the consumer protocol holds, as the broker has it that decided. One that was frozen and is the
     /// coordinator no more goes on from what it knows, and writes that on a log that is cut off later: no member hears of it.
-    holders: BTreeMap<(BrokerId, Name), BTreeMap<Name, BTreeSet<(Name, u32)>>>,
+    holders: BTreeMap<(BrokerId, Name), Holders>,
     /// From when until when, in milliseconds since 1970, a group had no members: whoever commits for it then comes from
     /// outside, and may go back. The last stretch has no end where it has none now.
     without_members: BTreeMap<Name, Vec<(i64, Option<i64>)>>,
@@ -42,6 +42,9 @@ pub(super) struct GroupChecks {
     /// A batch of `__consumer_offsets` that was read: one commit names many partitions.
     read: Option<(TopicPartition, u32, Rc<Commits>)>,
 }
+
+/// What each member of a group holds.
+type Holders = BTreeMap<Name, BTreeSet<(Name, u32)>>;
 
 /// The last committed offset, and when the coordinator took it in, where that is known.
 type LastCommit = (Offset, Option<i64>);
