@@ -257,6 +257,17 @@ impl ClusterView {
         out.set_timer(self.not_before, Timer::MetadataRefresh);
     }
 
+    /// A committed offset is of a newer epoch than is known (`updateLastSeenEpochIfNewer`): whoever led before does not lead
+    /// any more, and who does is asked.
+    pub fn see_epoch(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
+        let Some(topic) = self.topics.values_mut().find(|topic| topic.id == partition.topic) else { return };
+        let known = topic.partitions.get_mut(partition.partition as usize);
+        let Some(known) = known.filter(|known| epoch > known.1) else { return };
+        *known = (None, epoch);
+        topic.available = available(&topic.partitions);
+        self.stale = true;
+    }
+
     /// A broker named another leader (KIP-951). Returns whether that was news.
     pub fn learn_leader(&mut self, partition: TopicPartition, leader: CurrentLeader) -> bool {
         let Some((leader, epoch)) = leader else { return false };

@@ -161,7 +161,8 @@ impl Checks {
                     if *unclean || leader.is_some_and(|leader| self.logs.had_moved_away(*partition, leader)) {
                         self.logs.elected_uncleanly(*partition, *epoch, verdict);
                     }
-                    self.leaders.election_is_clean(stamped, *partition, *leader, *unclean, world, verdict);
+                    let election = (*partition, *leader, *epoch);
+                    self.leaders.election_is_clean(stamped, election, *unclean, world, verdict);
                     self.leaders.elected(stamped, *partition, Some(*epoch), world, verdict);
                 }
                 Fact::IsrChanged { partition, from, to, .. } => {
@@ -189,6 +190,7 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.logs.high_watermark_moved(stamped, broker, *partition, world, verdict);
                 }
+                Fact::ControllerActive { epoch, .. } => self.leaders.controller_active(stamped.node, *epoch),
                 Fact::ControllerLoaded { .. } => self.logs.controller_replaced(),
                 Fact::NodeState(state) => {
                     if let (NodeState::Starting, Some(broker)) = (state, broker) {
@@ -241,7 +243,10 @@ impl Checks {
                     self.readers.joins(stamped, member, world, verdict);
                 }
                 Fact::PositionReset { partition, reason: ResetReason::Sought, .. } => self.groups.sought(*partition),
-                Fact::GroupConverted { group, .. } => self.groups.converted(group),
+                Fact::GroupConverted { group, .. } => {
+                    let Some(broker) = broker else { continue };
+                    self.groups.converted(broker, group);
+                }
                 Fact::GroupState { group, to, .. } => {
                     self.groups.attended(stamped, group, *to == GroupPhase::Empty);
                 }
@@ -254,16 +259,16 @@ impl Checks {
                 }
                 Fact::MemberReconciled { group, member, epoch, assigned, revoking, .. } => {
                     let holds = assigned.iter().chain(revoking).cloned();
-                    self.groups.reconciled(stamped, group, member, holds, verdict);
                     let Some(broker) = broker else { continue };
+                    self.groups.reconciled(stamped, (broker, group), member, holds, verdict);
                     self.readers.reconciled(broker, (group, member, *epoch), world);
                 }
                 Fact::MemberRemoved { group, member, reason } => {
-                    self.groups.removed(group, member);
                     if *reason == LeaveReason::Replaced {
                         self.groups.replaced(group);
                     }
                     let Some(broker) = broker else { continue };
+                    self.groups.removed(broker, group, member);
                     groups::epochs_rise(stamped, broker, (group, *reason), facts, world, verdict);
                 }
                 Fact::GroupAssigned { group, members, .. } | Fact::TargetAssigned { group, members, .. } => {
@@ -291,7 +296,7 @@ impl Checks {
                 }
                 Fact::CoordinatorLoaded { partition, .. } => {
                     let Some(broker) = broker else { continue };
-                    self.groups.forget_holders();
+                    self.groups.forget_holders(broker);
                     self.readers.forget_epochs();
                     self.groups.loaded(stamped, broker, *partition, world, verdict);
                 }

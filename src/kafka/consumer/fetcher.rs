@@ -223,7 +223,14 @@ impl Fetcher {
             if !matches!(state.state, State::Fetching | State::AwaitsValidation) {
                 continue;
             }
-            let Some((Some(leader), epoch)) = view.leader_and_epoch(*partition) else { continue };
+            let Some((leader, epoch)) = view.leader_and_epoch(*partition) else { continue };
+            let Some(leader) = leader else {
+                // A position that no leader has vouched for waits for one (`seekUnvalidated`).
+                if state.current_leader.is_none() && state.last_epoch.is_some() {
+                    state.state = State::AwaitsValidation;
+                }
+                continue;
+            };
             if state.current_leader == Some((leader, epoch)) {
                 continue;
             }

@@ -111,6 +111,9 @@ impl Consumer {
         self.committed_search.asking = false;
         self.committed_search.failures = 0;
         for (partition, offset, epoch) in response.partitions {
+            if let Some(epoch) = epoch {
+                self.view.see_epoch(partition, epoch);
+            }
             let Some(state) = self.fetcher.get_mut(partition).filter(|state| state.state == State::AwaitsCommitted)
             else {
                 continue;

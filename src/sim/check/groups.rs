@@ -30,8 +30,9 @@ use crate::sim::trace::Stamped;
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupChecks {
     owners: BTreeMap<(Name, TopicPartition), (Generation, ClientId)>,
-    /// What each member of the consumer protocol holds, as its coordinator has it.
-    holders: BTreeMap<Name, BTreeMap<Name, BTreeSet<(Name, u32)>>>,
+    /// What each member of the consumer protocol holds, as the broker has it that decided. One that was frozen and is the
+    /// coordinator no more goes on from what it knows, and writes that on a log that is cut off later: no member hears of it.
+    holders: BTreeMap<(BrokerId, Name), Holders>,
     /// From when until when, in milliseconds since 1970, a group had no members: whoever commits for it then comes from
     /// outside, and may go back. The last stretch has no end where it has none now.
     without_members: BTreeMap<Name, Vec<(i64, Option<i64>)>>,
@@ -54,6 +55,9 @@ struct ReadLog {
 
 /// How many commits of one group and partition are remembered. Seldom do more of them wait to be replicated.
 const REMEMBERED: usize = 8;
+
+/// What each member of a group holds.
+type Holders = BTreeMap<Name, BTreeSet<(Name, u32)>>;
 
 /// The last committed offset, and when the coordinator took it in, where that is known.
 type LastCommit = (Offset, Option<i64>);
@@ -117,12 +121,12 @@ impl GroupChecks {
     pub(super) fn reconciled(
         &mut self,
         stamped: &Stamped,
-        group: &Name,
+        (broker, group): (BrokerId, &Name),
         member: &Name,
         holds: impl Iterator<Item = (Name, u32)>,
         verdict: &mut Verdict,
     ) {
-        let members = self.holders.entry(group.clone()).or_default();
+        let members = self.holders.entry((broker, group.clone())).or_default();
         let holds: BTreeSet<(Name, u32)> = holds.collect();
         let lost = !verdict.forgiven.is_empty();
         for (other, theirs) in members.iter().filter(|(other, _)| *other != member && !lost) {
@@ -135,20 +139,20 @@ impl GroupChecks {
     }
 
     /// A member is out: it holds nothing.
-    pub(super) fn removed(&mut self, group: &Name, member: &Name) {
-        if let Some(members) = self.holders.get_mut(group) {
+    pub(super) fn removed(&mut self, broker: BrokerId, group: &Name, member: &Name) {
+        if let Some(members) = self.holders.get_mut(&(broker, group.clone())) {
             members.remove(member);
         }
     }
 
-    /// A coordinator takes over: what the one before had not replicated may not be there.
-    pub(super) fn forget_holders(&mut self) {
-        self.holders.clear();
+    /// A coordinator takes over, and goes on from its log: what it decided when it was the coordinator before is long past.
+    pub(super) fn forget_holders(&mut self, broker: BrokerId) {
+        self.holders.retain(|(of, _), _| *of != broker);
     }
 
     /// The group follows another protocol now: who holds what is written down anew.
-    pub(super) fn converted(&mut self, group: &Name) {
-        self.holders.remove(group);
+    pub(super) fn converted(&mut self, broker: BrokerId, group: &Name) {
+        self.holders.remove(&(broker, group.clone()));
         self.replaced(group);
     }
 

@@ -3,16 +3,36 @@
 use std::collections::BTreeMap;
 
 use super::{Verdict, Witness};
-use crate::kafka::ids::{BrokerId, LeaderEpoch, PartitionEpoch, TopicPartition};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Node, PartitionEpoch, TopicPartition};
 use crate::sim::trace::Stamped;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeaderChecks {
     leaders: BTreeMap<(TopicPartition, LeaderEpoch), BrokerId>,
     epochs: BTreeMap<(BrokerId, TopicPartition), (LeaderEpoch, PartitionEpoch)>,
-    last_leaders: BTreeMap<TopicPartition, BrokerId>,
+    /// The epoch in which each controller is active.
+    active: BTreeMap<Node, LeaderEpoch>,
+    decided: BTreeMap<TopicPartition, Decided>,
     /// Somebody asked for unclean elections by hand.
     unclean_by_hand: bool,
+}
+
+/// The controllers' word on who leads a partition, epoch by epoch.
+///
+/// A controller that fails, or has been deposed and does not know it yet, may have decided what was never committed. The
+/// one after it does not see that, and gives the same epochs anew: what it decides replaces the rest.
+#[derive(Clone, Debug, Default)]
+struct Decided {
+    /// The epoch of the newest controller that has decided.
+    by: LeaderEpoch,
+    leaders: BTreeMap<LeaderEpoch, Option<BrokerId>>,
+}
+
+impl Decided {
+    /// Who led last before that epoch.
+    fn leader_before(&self, epoch: LeaderEpoch) -> Option<BrokerId> {
+        self.leaders.range(..epoch).rev().find_map(|(_, leader)| *leader)
+    }
 }
 
 impl LeaderChecks {
@@ -25,7 +45,7 @@ impl LeaderChecks {
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
-        self.last_leaders.entry(partition).or_insert(broker);
+        self.decided.entry(partition).or_default().leaders.entry(epoch).or_insert(Some(broker));
         let first = *self.leaders.entry((partition, epoch)).or_insert(broker);
         if first != broker {
             let what = format!(
@@ -42,19 +62,33 @@ impl LeaderChecks {
         self.unclean_by_hand |= text.contains("leader-election") && text.to_ascii_lowercase().contains("unclean");
     }
 
+    /// A controller takes up its work.
+    pub(super) fn controller_active(&mut self, controller: Option<Node>, epoch: LeaderEpoch) {
+        self.active.extend(controller.map(|controller| (controller, epoch)));
+    }
+
     /// A leader comes from the ISR, or from the ELR, or was the last one there was, unless the topic allows others.
     pub(super) fn election_is_clean(
         &mut self,
         stamped: &Stamped,
-        partition: TopicPartition,
-        leader: Option<BrokerId>,
+        (partition, leader, epoch): (TopicPartition, Option<BrokerId>, LeaderEpoch),
         unclean: bool,
         world: &impl Witness,
         verdict: &mut Verdict,
     ) {
+        let by = stamped.node.and_then(|node| self.active.get(&node)).copied().unwrap_or_default();
+        let decided = self.decided.entry(partition).or_default();
+        // What a deposed controller decides comes to nothing.
+        if by < decided.by {
+            return;
+        }
+        let last = decided.leader_before(epoch);
+        decided.by = by;
+        decided.leaders.split_off(&epoch);
+        decided.leaders.insert(epoch, leader);
         let Some(leader) = leader else { return };
         // A partition that nobody has led, as the leader was down when it was made, has nothing to lose.
-        let is_last = self.last_leaders.insert(partition, leader).is_none_or(|last| last == leader);
+        let is_last = last.is_none_or(|last| last == leader);
         if unclean && !is_last && !self.unclean_by_hand && !world.allows_unclean_election(stamped.node, partition) {
             let what = format!("{}: broker-{leader} was elected from outside ISR and ELR", world.name(partition));
             verdict.report("ElectionsAreClean", stamped, what);
