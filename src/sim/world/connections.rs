@@ -192,13 +192,21 @@ impl World {
         }
     }
 
-    /// A cut has gone: TCP gets through again.
+    /// A cut has gone: TCP gets through again. What was sent shortly before that waits behind what the cut held up: on a
+    /// connection nothing overtakes.
     pub(super) fn release_held_up(&mut self) {
-        for envelope in mem::take(&mut self.connections.held_up) {
-            if self.network.is_cut(envelope.from, envelope.to) {
-                self.connections.held_up.push(envelope);
-                continue;
-            }
+        let (waiting, released): (Vec<_>, Vec<_>) = mem::take(&mut self.connections.held_up)
+            .into_iter()
+            .partition(|envelope| self.network.is_cut(envelope.from, envelope.to));
+        self.connections.held_up = waiting;
+        let paths: BTreeSet<(Node, Node)> = released.iter().map(|envelope| (envelope.from, envelope.to)).collect();
+        let is_behind = |envelope: &Envelope| paths.contains(&(envelope.from, envelope.to));
+        let behind = self.queue.extract(|event| matches!(event, Event::Deliver(envelope) if is_behind(envelope)));
+        let behind = behind.into_iter().filter_map(|event| match event {
+            Event::Deliver(envelope) => Some(envelope),
+            _ => None,
+        });
+        for envelope in released.into_iter().chain(behind) {
             let due = self.network.resume(self.now, envelope.from, envelope.to);
             let envelope = Rc::new(Envelope { due, ..Rc::unwrap_or_clone(envelope) });
             self.keep_letter(&envelope);
