@@ -179,7 +179,7 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.leaders.became_leader(stamped, broker, *partition, *epoch, world, verdict);
                     self.logs.became_leader(stamped, broker, *partition, world, verdict);
-                    self.share.led(*partition, *epoch);
+                    self.share.led(broker, *partition, *epoch);
                 }
                 Fact::BecameFollower { partition, epoch, .. } => {
                     let Some(broker) = broker else { continue };

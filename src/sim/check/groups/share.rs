@@ -7,7 +7,8 @@
 //! it follows, its process ends, or the share coordinator refuses a write because somebody has read in a newer epoch.
 //! That it leads in another epoch is none, as in Kafka.
 //!
-//! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it.
+//! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it. One
+//! that was frozen while another took its place goes on from what it knew.
 //! That a record was delivered as often as it may be is promised within a window only: when the time of a lock is over the
 //! leader goes on, whether that could be written or not.
 
@@ -29,16 +30,16 @@ pub(in crate::sim::check) struct ShareChecks {
     windows: BTreeMap<(BrokerId, Name, TopicPartition), Window>,
     /// Accepted or rejected.
     done: BTreeMap<(Name, TopicPartition), RangeSet<Offset>>,
-    /// The newest epoch in which somebody has led.
-    epochs: BTreeMap<TopicPartition, LeaderEpoch>,
+    /// The newest epoch in which somebody has led, and who.
+    leaders: BTreeMap<TopicPartition, (LeaderEpoch, BrokerId)>,
 }
 
 /// What a leader remembers.
 #[derive(Clone, Debug, Default)]
 struct Window {
     held: BTreeMap<Name, RangeSet<Offset>>,
-    /// Delivered as often as they may be.
-    given_up: RangeSet<Offset>,
+    /// Accepted, rejected, or delivered as often as they may be.
+    done: RangeSet<Offset>,
 }
 
 /// Records of a partition as a share group has them.
@@ -83,8 +84,9 @@ impl ShareChecks {
             let what = format!("{} went to {member} of {group} while {holder} had them", place());
             verdict.report("OneHolderPerRecord", stamped, what);
         }
-        let done = self.done.get(&(group.clone(), partition));
-        let is_done = window.given_up.overlaps(&range) || done.is_some_and(|done| done.overlaps(&range));
+        let leads = self.leaders.get(&partition).is_none_or(|(_, leader)| *leader == broker);
+        let done = self.done.get(&(group.clone(), partition)).filter(|_| leads);
+        let is_done = window.done.overlaps(&range) || done.is_some_and(|done| done.overlaps(&range));
         if is_done && !verdict.is_forgiven(partition) && !state_is_lost {
             let what = format!("{} went to {member} of {group}, which was done with them", place());
             verdict.report("WhatIsDoneIsNotDelivered", stamped, what);
@@ -103,18 +105,17 @@ impl ShareChecks {
         if let Some(held) = window.held.get_mut(shared.member) {
             held.remove(shared.range());
         }
-        match how {
-            AcquisitionEnd::Released | AcquisitionEnd::TimedOut => {}
-            AcquisitionEnd::LimitReached => window.given_up.insert(shared.range()),
-            AcquisitionEnd::Accepted | AcquisitionEnd::Rejected => {
-                self.done.entry((group, partition)).or_default().insert(shared.range());
-            }
+        if !matches!(how, AcquisitionEnd::Released | AcquisitionEnd::TimedOut) {
+            window.done.insert(shared.range());
+        }
+        if matches!(how, AcquisitionEnd::Accepted | AcquisitionEnd::Rejected) {
+            self.done.entry((group, partition)).or_default().insert(shared.range());
         }
     }
 
-    pub(in crate::sim::check) fn led(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
-        let newest = self.epochs.entry(partition).or_insert(epoch);
-        *newest = epoch.max(*newest);
+    pub(in crate::sim::check) fn led(&mut self, broker: BrokerId, partition: TopicPartition, epoch: LeaderEpoch) {
+        let newest = self.leaders.entry(partition).or_insert((epoch, broker));
+        *newest = (epoch, broker).max(*newest);
     }
 
     /// A broker follows, and lets go of its windows.
@@ -136,7 +137,7 @@ impl ShareChecks {
         partition: TopicPartition,
         (epoch, error): (LeaderEpoch, ErrorCode),
     ) {
-        let is_old = self.epochs.get(&partition).is_some_and(|newest| *newest > epoch);
+        let is_old = self.leaders.get(&partition).is_some_and(|(newest, _)| *newest > epoch);
         if is_old || error == ErrorCode::FencedStateEpoch {
             self.windows.remove(&(broker, group.clone(), partition));
         }
