@@ -256,13 +256,10 @@ fn frames(
             if page.spots.with_untracked(|known| *known != spots) {
                 page.spots.set(spots);
             }
-            let frames: Vec<(String, Rect)> = stage
-                .cast
-                .groups
-                .iter()
-                .map(|group| group.name.clone())
-                .zip(painter.layout().groups.iter().copied())
-                .collect();
+            // On a narrow stage the group's name stands where the button would.
+            let shown = if painter.layout().narrow { &[] } else { painter.layout().groups.as_slice() };
+            let names = stage.cast.groups.iter().map(|group| group.name.clone());
+            let frames: Vec<(String, Rect)> = names.zip(shown.iter().copied()).collect();
             if groups.with_untracked(|known| *known != frames) {
                 groups.set(frames);
             }
@@ -441,10 +438,6 @@ fn add_view(page: Page, group: String, rect: Rect) -> Option<impl IntoView> {
             format!("{key}={value} work={}{settings}", spec.work)
         })
     })?;
-    let narrow = rect.w < 400.0 && rect.h < 150.0;
-    if narrow {
-        return None;
-    }
     let style = format!("left:{:.1}px;top:{:.1}px;width:{:.1}px", rect.x + 12.0, rect.bottom() - 36.0, rect.w - 24.0);
     Some(view! {
         <button

@@ -624,20 +624,21 @@ impl Painter {
         let pad = 12.0;
         let (x, room) = (rect.x + pad, rect.w - 2.0 * pad);
         let ink = if card.health == Health::Down { &p.muted } else { &p.ink };
+        // Where the whole name has no room, its own part tells more than its beginning.
+        let own = card.name.strip_prefix("consumer-").unwrap_or(&card.name);
+        let name_within = |room: f64, face| if pen.width(&card.name, face) <= room { &card.name } else { own };
         if rect.h < 30.0 {
             let pad = if rect.w < 120.0 { 6.0 } else { pad };
             let (x, room) = (rect.x + pad, rect.w - 2.0 * pad);
-            // Where the whole name has no room, its own part tells more than its beginning.
-            let own = card.name.strip_prefix("consumer-").unwrap_or(&card.name);
-            let name = if pen.width(&card.name, Face::Tiny) <= room { &card.name } else { own };
-            return pen.clipped((x, rect.center().y + 4.0), name, Face::Tiny, ink, room);
+            return pen.clipped((x, rect.center().y + 4.0), name_within(room, Face::Tiny), Face::Tiny, ink, room);
         }
         let processed = words::short(card.processed);
         let y = rect.y + 22.0;
         let width = pen.width(&processed, Face::Mono);
         let right = rect.right() - pad - 22.0;
         pen.text((right, y), &processed, Face::Mono, &p.muted, Align::Right);
-        pen.clipped((x, y), &card.name, Face::Strong, ink, room - width - 30.0);
+        let beside = room - width - 30.0;
+        pen.clipped((x, y), name_within(beside, Face::Strong), Face::Strong, ink, beside);
         if rect.h < 62.0 {
             return;
         }
