@@ -87,7 +87,8 @@ pub struct Layout {
     pub groups: Vec<Rect>,
     /// Members of groups are too many for cards: each is a square.
     pub tiled: bool,
-    /// Where members are squares: each one's group, by its place in the cast, and that group's first member.
+    /// Where members are squares, or stand beside each other: each one's group, by its place in the cast, and that group's
+    /// first member.
     homes: BTreeMap<Node, (usize, Node)>,
     /// Where znodes are listed, with ZooKeeper.
     pub znodes: Option<Rect>,
@@ -134,12 +135,12 @@ impl Layout {
         self.strips.iter().find(|strip| strip.row.contains(point))
     }
 
-    /// The node whose paths a node's messages take: its own, or its group's where members are squares.
+    /// The node whose paths a node's messages take: itself, or its group's first member where a group has one path.
     pub fn stand_in(&self, node: Node) -> Node {
         self.homes.get(&node).map_or(node, |(_, first)| *first)
     }
 
-    /// Where paths to a node end: at its card, or at its group's frame where members are squares.
+    /// Where paths to a node end: at its card, or at its group's frame where a group has one path.
     pub fn door(&self, node: Node) -> Option<Rect> {
         match self.homes.get(&node) {
             Some((group, _)) => self.groups.get(*group).copied(),
@@ -371,12 +372,17 @@ impl Layout {
         }
         let space = gap.min(step * 0.16);
         let mut y = area.y;
-        for group in &cast.groups {
+        for (number, group) in cast.groups.iter().enumerate() {
             let lines = group.members.len().div_ceil(columns).max(1) as f64;
             let frame = Rect { y, h: header + lines * step + footer, ..area };
             let inner_w = frame.w - 24.0;
             let w = (inner_w - 8.0 * (columns as f64 - 1.0)) / columns as f64;
             for (place, member) in group.members.iter().enumerate() {
+                // Paths to the second column would strike through the names of the first.
+                if columns > 1 && !self.narrow {
+                    self.homes.insert(member.node, (number, group.members[0].node));
+                    self.order.insert(member.node, (number, cast.groups.len()));
+                }
                 let x = frame.x + 12.0 + (place % columns) as f64 * (w + 8.0);
                 let card = Rect::new(x, y + header + (place / columns) as f64 * step, w, step - space);
                 self.nodes.insert(member.node, card);

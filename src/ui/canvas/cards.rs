@@ -597,8 +597,9 @@ impl Painter {
             return pen.clipped((x, y), &group.name, Face::Name, &p.ink, right - x);
         }
         let lag = format!("lag {}", words::short(group.lag));
-        // What is read and not committed yet is no backlog.
-        let color = if group.unread > 0 { &p.warn } else { &p.muted };
+        // What is read and not committed yet is no backlog; what nobody reads is.
+        let waits = group.lag > 0 && (group.unread > 0 || group.stopped.0 > 0);
+        let color = if waits { &p.warn } else { &p.muted };
         pen.text((frame.right() - 14.0, y), &lag, Face::Text, color, Align::Right);
         let room = frame.right() - 22.0 - x - pen.width(&lag, Face::Text);
         pen.clipped((x, y), &group.name, Face::Name, &p.ink, room);
