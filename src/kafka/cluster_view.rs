@@ -18,7 +18,8 @@ pub struct ClusterView {
     /// `bootstrap.servers`: asked while no broker is known.
     bootstrap: Vec<BrokerId>,
     brokers: Vec<BrokerId>,
-    topics: BTreeMap<Name, TopicView>,
+    /// Shared with snapshots: a thousand clients may know ten thousand partitions each.
+    topics: BTreeMap<Name, Rc<TopicView>>,
     wanted: Vec<Name>,
     /// All topics are asked for, whatever their names.
     everything: bool,
@@ -116,7 +117,7 @@ impl ClusterView {
 
     /// Every topic that is known, by name.
     pub fn topics(&self) -> impl Iterator<Item = (&Name, &TopicView)> {
-        self.topics.iter()
+        self.topics.iter().map(|(name, topic)| (name, &**topic))
     }
 
     /// Whether an answer about everything wanted has come. What is still unknown does not exist.
@@ -131,7 +132,7 @@ impl ClusterView {
 
     /// A topic, once it is known.
     pub fn topic(&self, name: &str) -> Option<&TopicView> {
-        self.topics.get(name)
+        self.topics.get(name).map(|topic| &**topic)
     }
 
     /// The name of a topic, once it is known.
@@ -224,13 +225,13 @@ impl ClusterView {
             news |= before.is_none_or(|before| has_newer_epoch(&partitions, &before.partitions));
             self.topics.insert(
                 topic.name,
-                TopicView {
+                Rc::new(TopicView {
                     id: topic.id,
                     available: available(&partitions),
                     partitions,
                     replica_racks,
                     internal: topic.internal,
-                },
+                }),
             );
         }
         self.unchanged = if news { 0 } else { self.unchanged + 1 };
@@ -260,25 +261,26 @@ impl ClusterView {
     /// A committed offset is of a newer epoch than is known (`updateLastSeenEpochIfNewer`): whoever led before does not lead
     /// any more, and who does is asked.
     pub fn see_epoch(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
-        let Some(topic) = self.topics.values_mut().find(|topic| topic.id == partition.topic) else { return };
-        let known = topic.partitions.get_mut(partition.partition as usize);
-        let Some(known) = known.filter(|known| epoch > known.1) else { return };
-        *known = (None, epoch);
-        topic.available = available(&topic.partitions);
-        self.stale = true;
+        if self.learn(partition, (None, epoch)) {
+            self.stale = true;
+        }
     }
 
     /// A broker named another leader (KIP-951). Returns whether that was news.
     pub fn learn_leader(&mut self, partition: TopicPartition, leader: CurrentLeader) -> bool {
-        let Some((leader, epoch)) = leader else { return false };
+        leader.is_some_and(|(leader, epoch)| self.learn(partition, (Some(leader), epoch)))
+    }
+
+    /// Takes in who leads a partition, if that is of a newer epoch than what is known. Returns whether it is.
+    fn learn(&mut self, partition: TopicPartition, news: (Option<BrokerId>, LeaderEpoch)) -> bool {
         let Some(topic) = self.topics.values_mut().find(|topic| topic.id == partition.topic) else { return false };
-        match topic.partitions.get_mut(partition.partition as usize) {
-            Some(known) if epoch > known.1 => {
-                *known = (Some(leader), epoch);
-                topic.available = available(&topic.partitions);
-                true
-            }
-            _ => false,
+        let place = partition.partition as usize;
+        if topic.partitions.get(place).is_none_or(|known| news.1 <= known.1) {
+            return false;
         }
+        let topic = Rc::make_mut(topic);
+        topic.partitions[place] = news;
+        topic.available = available(&topic.partitions);
+        true
     }
 }

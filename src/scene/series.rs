@@ -22,9 +22,21 @@ pub struct Bucket {
 pub struct Series {
     width: Duration,
     buckets: Vec<Bucket>,
-    lags: BTreeMap<(Name, TopicPartition), Vec<(Instant, u64)>>,
-    ends: BTreeMap<TopicPartition, Offset>,
-    committed: BTreeMap<(Name, TopicPartition), Offset>,
+    partitions: BTreeMap<TopicPartition, Measured>,
+}
+
+/// A partition's high watermark, and how far each group is behind it.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    end: Offset,
+    groups: BTreeMap<Name, Behind>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Behind {
+    committed: Offset,
+    /// The lag from each moment on.
+    steps: Vec<(Instant, u64)>,
 }
 
 /// More stretches than this are joined in pairs.
@@ -32,13 +44,7 @@ const MOST: usize = 1200;
 
 impl Default for Series {
     fn default() -> Self {
-        Self {
-            width: Duration::millis(250),
-            buckets: Vec::new(),
-            lags: BTreeMap::new(),
-            ends: BTreeMap::new(),
-            committed: BTreeMap::new(),
-        }
+        Self { width: Duration::millis(250), buckets: Vec::new(), partitions: BTreeMap::new() }
     }
 }
 
@@ -55,14 +61,15 @@ impl Series {
             }
             Fact::Polled { count, .. } => bucket.read += u64::from(*count),
             Fact::HighWatermark { partition, to, leader: true, .. } => {
-                self.ends.insert(*partition, *to);
-                self.measure(stamped.at, |known| known.1 == *partition);
+                let measured = self.partitions.entry(*partition).or_default();
+                measured.end = *to;
+                measured.groups.values_mut().for_each(|behind| behind.measure(stamped.at, *to));
             }
             Fact::OffsetCommitted { group, partition, offset } => {
-                let key = (group.clone(), *partition);
-                self.committed.insert(key.clone(), *offset);
-                self.lags.entry(key.clone()).or_default();
-                self.measure(stamped.at, |known| *known == key);
+                let measured = self.partitions.entry(*partition).or_default();
+                let behind = measured.groups.entry(group.clone()).or_default();
+                behind.committed = *offset;
+                behind.measure(stamped.at, measured.end);
             }
             _ => {}
         }
@@ -72,8 +79,8 @@ impl Series {
     pub fn forget_after(&mut self, at: Instant) {
         let place = (at.as_micros() / self.width.as_micros()) as usize;
         self.buckets.truncate(place + 1);
-        for steps in self.lags.values_mut() {
-            steps.retain(|step| step.0 <= at);
+        for behind in self.behind_mut() {
+            behind.steps.retain(|step| step.0 <= at);
         }
     }
 
@@ -87,9 +94,18 @@ impl Series {
         &self.buckets
     }
 
-    /// Each partition's lag behind its group's committed offset, as steps.
-    pub fn lags(&self) -> impl Iterator<Item = (&Name, TopicPartition, &[(Instant, u64)])> {
-        self.lags.iter().map(|((group, partition), steps)| (group, *partition, steps.as_slice()))
+    /// Each partition's lag behind its group's committed offset, as steps; group by group.
+    pub fn lags(&self) -> Vec<(&Name, TopicPartition, &[(Instant, u64)])> {
+        let mut lags: Vec<_> = Vec::new();
+        for (partition, measured) in &self.partitions {
+            lags.extend(measured.groups.iter().map(|(group, behind)| (group, *partition, behind.steps.as_slice())));
+        }
+        lags.sort_by_key(|(group, partition, _)| (*group, *partition));
+        lags
+    }
+
+    fn behind_mut(&mut self) -> impl Iterator<Item = &mut Behind> {
+        self.partitions.values_mut().flat_map(|measured| measured.groups.values_mut())
     }
 
     /// A stretch's sum as a rate, in records per second.
@@ -120,29 +136,28 @@ impl Series {
                 facts: pair.iter().fold(0, |sum, bucket| sum.saturating_add(bucket.facts)),
             })
             .collect();
-        for steps in self.lags.values_mut() {
-            // As coarse as the stretches: of the steps within one, the last.
-            let width = self.width.as_micros();
-            let mut kept: Vec<(Instant, u64)> = Vec::with_capacity(steps.len());
-            for step in steps.drain(..) {
+        // As coarse as the stretches: of the steps within one, the last.
+        let width = self.width.as_micros();
+        for behind in self.behind_mut() {
+            let mut kept: Vec<(Instant, u64)> = Vec::with_capacity(behind.steps.len());
+            for step in behind.steps.drain(..) {
                 match kept.last_mut() {
                     Some(last) if last.0.as_micros() / width == step.0.as_micros() / width => *last = step,
                     _ => kept.push(step),
                 }
             }
-            *steps = kept;
+            behind.steps = kept;
         }
     }
+}
 
-    fn measure(&mut self, at: Instant, of: impl Fn(&(Name, TopicPartition)) -> bool) {
-        for (key, steps) in self.lags.iter_mut().filter(|(key, _)| of(key)) {
-            let end = self.ends.get(&key.1).copied().unwrap_or(0);
-            let lag = end.saturating_sub(self.committed.get(key).copied().unwrap_or(0)).max(0).unsigned_abs();
-            match steps.last_mut() {
-                Some(last) if last.1 == lag => {}
-                Some(last) if last.0 == at => last.1 = lag,
-                _ => steps.push((at, lag)),
-            }
+impl Behind {
+    fn measure(&mut self, at: Instant, end: Offset) {
+        let lag = end.saturating_sub(self.committed).max(0).unsigned_abs();
+        match self.steps.last_mut() {
+            Some(last) if last.1 == lag => {}
+            Some(last) if last.0 == at => last.1 = lag,
+            _ => self.steps.push((at, lag)),
         }
     }
 }
@@ -191,7 +206,8 @@ mod tests {
         enter(&mut series, 0, committed(0));
         enter(&mut series, 1, Fact::HighWatermark { partition: ORDERS, from: 0, to: 5, leader: true });
         enter(&mut series, 2, committed(4));
-        let steps: Vec<u64> = series.lags().flat_map(|(_, _, steps)| steps.iter().map(|(_, lag)| *lag)).collect();
+        let steps: Vec<u64> =
+            series.lags().into_iter().flat_map(|(_, _, steps)| steps.iter().map(|(_, lag)| *lag)).collect();
         assert_eq!(steps, [0, 5, 1]);
     }
 }

@@ -85,6 +85,8 @@ pub trait Witness {
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator>;
     /// The replicas that a running broker leads of `__consumer_offsets`.
     fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica>;
+    /// One of them, by its number.
+    fn led_offsets_partition(&self, broker: BrokerId, number: u32) -> Option<&Replica>;
     /// A consumer that runs.
     fn consumer(&self, id: ClientId) -> Option<&Consumer>;
     /// `group.share.delivery.count.limit` of a broker that runs.

@@ -121,7 +121,7 @@ impl History {
     /// Runs on to `until`, or as long as `go_on` says so; it is asked every few events. Returns whether `until` was
     /// reached.
     pub fn run_until(&mut self, until: Instant, mut go_on: impl FnMut() -> bool) -> bool {
-        const EVENTS_PER_QUESTION: u32 = 64;
+        const EVENTS_PER_QUESTION: u32 = 8;
         let mut events = 0;
         while let Some(at) = self.next_at().filter(|at| *at <= until) {
             self.advance_to(at);

@@ -11,6 +11,8 @@ mod commands;
 mod connections;
 mod disk;
 mod founding;
+pub mod leaders;
+mod logs;
 mod report;
 mod roles;
 mod setup;
@@ -628,14 +630,6 @@ impl World {
             .filter_map(|(_, event)| if let Event::Deliver(envelope) = event { Some(&**envelope) } else { None });
         flying.chain(self.connections.held_up())
     }
-
-    /// The replica that can serve a partition: the leader's, else none.
-    pub fn serving_replica(&self, partition: TopicPartition) -> Option<&Replica> {
-        self.brokers()
-            .filter_map(|(_, _, broker)| broker?.replica(partition))
-            .filter(|replica| replica.is_leader())
-            .max_by_key(|replica| replica.leader_epoch())
-    }
 }
 
 impl Slot {
@@ -784,6 +778,13 @@ impl Witness for World {
 
     fn coordinator(&self, broker: BrokerId) -> Option<&GroupCoordinator> {
         self.broker(broker).map(Broker::coordinator)
+    }
+
+    fn led_offsets_partition(&self, broker: BrokerId, number: u32) -> Option<&Replica> {
+        let broker = self.broker(broker)?;
+        let (topic, _) = broker.image().topic(OFFSETS_TOPIC)?;
+        let led = broker.coordinator().loaded_partitions().any(|loaded| loaded == number);
+        broker.replica(TopicPartition::new(topic, number)).filter(|_| led)
     }
 
     fn led_offsets(&self, broker: BrokerId) -> Vec<&Replica> {

@@ -318,7 +318,7 @@ fn current_group<'a>(group: &Name, world: &'a impl Witness) -> Option<&'a Group>
 /// The partition of `__consumer_offsets` that a broker keeps a group in, if it leads it.
 fn offsets_of<'a>(broker: BrokerId, group: &Name, world: &'a impl Witness) -> Option<&'a Replica> {
     let number = world.coordinator(broker)?.partition_of(group);
-    world.led_offsets(broker).into_iter().find(|replica| replica.partition().partition == number)
+    world.led_offsets_partition(broker, number)
 }
 
 fn commits_in(batch: &Batch) -> Commits {

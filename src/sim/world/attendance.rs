@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
+use super::leaders::Leaders;
 use crate::kafka::config::GroupProtocol;
 use crate::kafka::consumer::{Consumer, Phase};
 use crate::kafka::fact::NodeState;
@@ -15,7 +16,8 @@ use crate::time::Duration;
 impl World {
     /// Every group but share groups, with what its running members have.
     pub(super) fn attendance(&self) -> Vec<Attendance> {
-        let is_sheltered = self.is_sheltered();
+        let leaders = self.leaders();
+        let is_sheltered = self.is_sheltered(&leaders);
         let mut members: BTreeMap<Name, Vec<&Consumer>> = BTreeMap::new();
         for (_, state, _, consumer) in self.consumers() {
             let running =
@@ -33,29 +35,42 @@ impl World {
         names
             .into_iter()
             .filter(|group| !is_share(group))
-            .map(|group| self.attendance_of(group, members.get(group).map_or(&[], Vec::as_slice), is_sheltered))
+            .map(|group| {
+                let members = members.get(group).map(Vec::as_slice).unwrap_or_default();
+                self.attendance_of(group, members, &leaders, is_sheltered)
+            })
             .collect()
     }
 
-    fn attendance_of(&self, group: &Name, members: &[&Consumer], is_sheltered: bool) -> Attendance {
+    fn attendance_of(
+        &self,
+        group: &Name,
+        members: &[&Consumer],
+        leaders: &Leaders<'_>,
+        is_sheltered: bool,
+    ) -> Attendance {
         let image = self.image();
         let partitions = || image.into_iter().flat_map(|image| image.partitions()).map(|(partition, _)| partition);
+        let logs = self.logs();
         let missed = self.books.groups().get(group).map(|account| {
-            let missed = |at: TopicPartition| {
-                self.authoritative_log(at).map_or(0, |log| Books::missed(account, at, log.batches()))
-            };
-            partitions().map(|at| (at, missed(at))).filter(|(_, count)| *count > 0).collect()
+            let log = |at: TopicPartition| logs.speaking(at, image?.partition(at)?);
+            let missed = |at| log(at).map_or(0, |log| Books::missed(account, at, log.batches()));
+            // Nothing is missed below an offset that nobody has committed.
+            let committed = account.committed.iter().filter(|(_, offset)| **offset > 0).map(|(at, _)| *at);
+            committed.map(|at| (at, missed(at))).filter(|(_, count)| *count > 0).collect()
         });
         let wants = |consumer: &&Consumer, at: TopicPartition| {
             consumer.topics().iter().any(|topic| &**topic == self.names.topic(at.topic))
         };
-        let read: BTreeSet<TopicPartition> =
-            members.iter().flat_map(|consumer| consumer.assigned()).map(|at| at.partition).collect();
-        let unread = partitions().filter(|at| !read.contains(at) && members.iter().any(|member| wants(member, *at)));
+        let assigned = members.iter().flat_map(|consumer| consumer.assigned());
+        let mut read: Vec<TopicPartition> = assigned.map(|at| at.partition).collect();
+        read.sort_unstable();
+        let is_read = |at: &TopicPartition| read.binary_search(at).is_ok();
+        let unread = partitions().filter(|at| !is_read(at) && members.iter().any(|member| wants(member, *at)));
         let mut behind = Vec::new();
         for consumer in members.iter().filter(|consumer| consumer.phase() != Phase::Working) {
             for at in consumer.assigned().filter(|at| !at.paused) {
-                let end = self.serving_replica(at.partition).map(|replica| replica.last_stable_offset());
+                let end = leaders.of(at.partition).map(|replica| replica.last_stable_offset());
                 if end.is_some_and(|end| end > 0 && at.position.is_none_or(|position| position < end)) {
                     behind.push((at.partition, consumer.id()));
                 }
@@ -91,11 +106,10 @@ impl World {
     }
 
     /// Whether every broker serves, and every partition has a leader.
-    fn is_sheltered(&self) -> bool {
+    fn is_sheltered(&self, leaders: &Leaders<'_>) -> bool {
         let serves = |id| self.broker_state(id) == Some(BrokerState::Running);
-        let are_led = self
-            .image()
-            .is_some_and(|image| image.partitions().all(|(partition, _)| self.serving_replica(partition).is_some()));
+        let are_led =
+            self.image().is_some_and(|image| image.partitions().all(|(partition, _)| leaders.of(partition).is_some()));
         self.brokers().all(|(id, ..)| serves(id)) && are_led
     }
 }

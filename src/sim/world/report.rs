@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Machine, Remains, World};
+use super::World;
 use crate::kafka::coordinator::{Group, GroupCoordinator};
 use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
-use crate::kafka::ids::{BrokerId, Node, TopicPartition};
+use crate::kafka::ids::{BrokerId, Node, TopicPartition, is_internal_topic};
 use crate::kafka::log::Log;
 use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -128,13 +128,12 @@ impl World {
 
     /// What became of each producer's records, partition by partition.
     pub fn accounts(&self) -> Vec<Account> {
-        let image = self.image();
-        let partitions = image.into_iter().flat_map(|image| image.partitions());
+        let logs = self.logs();
         let mut accounts = Vec::new();
-        for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
-            let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
-            let leading = self.speaking_log(partition, registration).into_iter().flat_map(|log| log.batches());
-            for (producer, found) in self.books.account(partition, logs, leading) {
+        for (partition, registration) in self.ordinary_partitions() {
+            let leading = logs.speaking(partition, registration).into_iter().flat_map(|log| log.batches());
+            let eligible = logs.eligible(partition, registration).flat_map(|log| log.batches());
+            for (producer, found) in self.books.account(partition, eligible, leading) {
                 accounts.push(Account {
                     producer,
                     name: format!(
@@ -230,38 +229,6 @@ impl World {
         log.batches().filter(differs).map(|batch| (batch.next_offset() - batch.base_offset) as u64).sum()
     }
 
-    /// A replica's log, in memory or on the disk of a broker that is down.
-    pub fn log(&self, broker: BrokerId, partition: TopicPartition) -> Option<&Log> {
-        match &self.slots.get(&Node::Broker(broker))?.machine {
-            Machine::Broker(broker) => broker.log(partition),
-            Machine::Off(Remains::Broker(disk)) => disk.log(partition),
-            _ => None,
-        }
-    }
-
-    /// The log that speaks for a partition: its leader's, else the longest that may still come to lead.
-    pub fn authoritative_log(&self, partition: TopicPartition) -> Option<&Log> {
-        self.speaking_log(partition, self.image()?.partition(partition)?)
-    }
-
-    fn speaking_log(&self, partition: TopicPartition, registration: &PartitionRegistration) -> Option<&Log> {
-        let leaders = registration.leader.and_then(|id| self.log(id, partition));
-        leaders.or_else(|| self.eligible_logs(partition, registration).max_by_key(|log| log.end()))
-    }
-
-    /// The logs that may still serve a partition: its leader's; where there is none, those of the ISR and the ELR, or
-    /// of every replica where an unclean election is allowed.
-    fn eligible_logs(
-        &self,
-        partition: TopicPartition,
-        registration: &PartitionRegistration,
-    ) -> impl Iterator<Item = &Log> {
-        let leaders = registration.leader.and_then(|id| self.log(id, partition));
-        let others = registration.isr.iter().chain(&registration.elr).chain(&registration.last_known_elr);
-        let others = others.filter(move |_| leaders.is_none()).filter_map(move |id| self.log(*id, partition));
-        leaders.into_iter().chain(others)
-    }
-
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
         let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
         let shares = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
@@ -291,11 +258,12 @@ impl World {
             let led = move |of: TopicPartition| broker.replica(of).is_some_and(|replica| replica.is_leader());
             broker.share_partitions().filter(move |window| led(window.key().partition))
         });
+        let leaders = self.leaders();
         let offsets: BTreeMap<String, OffsetReport> = windows
             .filter(|window| window.key().group == *group.id())
             .map(|window| {
                 let partition = window.key().partition;
-                let log_end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+                let log_end = leaders.of(partition).map_or(0, |replica| replica.high_watermark());
                 let (committed, lag) = (Some(window.start()), Some(window.lag(log_end)));
                 (self.names.partition(partition), OffsetReport { committed, log_end, lag })
             })
@@ -352,8 +320,9 @@ impl World {
     }
 
     fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
+        let leaders = self.leaders();
         let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
-            let end = self.serving_replica(partition).map_or(0, |replica| replica.high_watermark());
+            let end = leaders.of(partition).map_or(0, |replica| replica.high_watermark());
             let lag = (end - committed.offset).max(0);
             let report = OffsetReport { committed: Some(committed.offset), log_end: end, lag: Some(lag) };
             (self.names.partition(partition), report)
@@ -400,12 +369,12 @@ impl World {
             diverged: 0,
             groups: BTreeMap::new(),
         };
-        let partitions = self.image().into_iter().flat_map(|image| image.partitions());
+        let logs = self.logs();
         let mut speaking = Vec::new();
-        for (partition, registration) in partitions.filter(|(partition, _)| !self.is_internal(*partition)) {
-            let logs = self.eligible_logs(partition, registration).flat_map(|log| log.batches());
-            ledger.lost += self.books.lost(partition, logs);
-            if let Some(log) = self.speaking_log(partition, registration) {
+        for (partition, registration) in self.ordinary_partitions() {
+            let eligible = logs.eligible(partition, registration).flat_map(|log| log.batches());
+            ledger.lost += self.books.lost(partition, eligible);
+            if let Some(log) = logs.speaking(partition, registration) {
                 ledger.duplicated += Books::duplicated(log.batches());
                 speaking.push((partition, log));
             }
@@ -420,9 +389,19 @@ impl World {
         ledger
     }
 
+    /// The partitions of all topics but Kafka's own, in order.
+    fn ordinary_partitions(&self) -> impl Iterator<Item = (TopicPartition, &PartitionRegistration)> {
+        let topics = self.image().into_iter().flat_map(|image| &image.topics);
+        let ordinary = topics.filter(|(id, _)| !is_internal_topic(self.names.topic(**id)));
+        ordinary.flat_map(|(id, topic)| {
+            let partitions = topic.partitions.iter().zip(0..);
+            partitions.map(|(registration, number)| (TopicPartition::new(*id, number), registration))
+        })
+    }
+
     /// Whether a partition belongs to one of Kafka's own topics.
     pub fn is_internal(&self, partition: TopicPartition) -> bool {
-        self.names.topic(partition.topic).starts_with("__")
+        is_internal_topic(self.names.topic(partition.topic))
     }
 }
 
