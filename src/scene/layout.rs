@@ -215,7 +215,8 @@ impl Layout {
             left,
             (108.0, 12.0),
         );
-        let legend = Rect::new(margin, self.height - 204.0, producers + gap * 0.5, 180.0);
+        // The caption may come below it.
+        let legend = Rect::new(margin, self.height - 252.0, producers + gap * 0.5, 184.0);
         self.legend = (used + 24.0 < legend.y).then_some(legend);
 
         let right = Rect { x: self.width - margin - groups, w: groups, ..brokers };
@@ -378,8 +379,9 @@ impl Layout {
             let inner_w = frame.w - 24.0;
             let w = (inner_w - 8.0 * (columns as f64 - 1.0)) / columns as f64;
             for (place, member) in group.members.iter().enumerate() {
-                // Paths to the second column would strike through the names of the first.
-                if columns > 1 && !self.narrow {
+                // Paths to the second column, or on a narrow stage to the second line, would strike through the names of
+                // the first.
+                if columns > 1 && (!self.narrow || lines > 1.0) {
                     self.homes.insert(member.node, (number, group.members[0].node));
                     self.order.insert(member.node, (number, cast.groups.len()));
                 }
@@ -469,7 +471,7 @@ mod tests {
     fn a_node_keeps_its_place_when_another_fails() {
         let mut stage = sample::hello();
         let before = Layout::of(&stage.cast, 1072.0, 744.0);
-        stage.cast.brokers[0].health = crate::scene::stage::Health::Running;
+        std::rc::Rc::make_mut(&mut stage.cast).brokers[0].health = crate::scene::stage::Health::Running;
         assert_eq!(Layout::of(&stage.cast, 1072.0, 744.0), before);
     }
 

@@ -9,8 +9,9 @@ use super::footprints::{Falling, Footprints};
 use super::marks::Mark;
 use super::stage::*;
 use super::words;
+use crate::kafka::broker::{Broker, BrokerDisk};
 use crate::kafka::config::GroupProtocol;
-use crate::kafka::consumer::{Consumer, Phase};
+use crate::kafka::consumer::{Consumer, Phase, Reads};
 use crate::kafka::coordinator::Group;
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::{EnsemblePhase, GroupPhase, ModernGroupPhase, NodeState, QuorumPhase};
@@ -22,6 +23,7 @@ use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::kafka::record::Batch;
 use crate::sim::report::BrokerState;
+use crate::sim::world::leaders::Leaders;
 use crate::sim::world::{Envelope, World};
 use crate::time::{Duration, Instant};
 
@@ -55,6 +57,8 @@ const MOST_NEAR: usize = 1_500;
 const MOST_LINKED: usize = 48;
 /// How many of a consumer's partitions are named.
 const MOST_CHIPS: u32 = 16;
+/// Of more consumers than this none has room for a card.
+const MOST_CARDS: usize = 200;
 /// How many znodes are shown.
 const MOST_ZNODES: usize = 5;
 /// Between how many nodes walls are looked for.
@@ -63,8 +67,12 @@ const MOST_WALLED: usize = 80;
 impl Reader {
     /// The stage at the world's present moment.
     pub fn stage(&mut self, world: &World, footprints: &Footprints) -> Stage {
-        let messages = world.in_flight().filter_map(|envelope| self.flight(world, envelope)).collect();
-        Stage { now: world.now(), cast: self.cast(world, footprints), messages }
+        Stage { now: world.now(), cast: Rc::new(self.cast(world, footprints)), messages: self.messages(world) }
+    }
+
+    /// The messages under way at the world's present moment. They cost little to read, however large the cluster is.
+    pub fn messages(&mut self, world: &World) -> Vec<Flight> {
+        world.in_flight().filter_map(|envelope| self.flight(world, envelope)).collect()
     }
 
     fn cast(&mut self, world: &World, footprints: &Footprints) -> Cast {
@@ -97,20 +105,22 @@ impl Reader {
         let fenced = image.and_then(|image| image.brokers.get(&id)).is_none_or(|broker| broker.fenced);
         let mut strips = Vec::new();
         let (mut held, mut led) = (0, 0);
+        let (broker, disk) = (world.broker(id), world.disk(id));
         for (partition, registration) in image.into_iter().flat_map(MetadataImage::partitions) {
             if !registration.replicas.contains(&id) {
                 continue;
             }
             let leader = registration.leader == Some(id);
-            if world.names().topic(partition.topic) == SHARE_STATE_TOPIC {
+            let topic = world.names().topic(partition.topic);
+            if topic == SHARE_STATE_TOPIC {
                 continue;
             }
-            if world.names().topic(partition.topic) == OFFSETS_TOPIC {
+            if topic == OFFSETS_TOPIC {
                 held += 1;
                 led += u32::from(leader);
             } else {
                 let strip = match states.far {
-                    true => far_strip(world, id, partition),
+                    true => far_strip(broker, disk, partition),
                     false => self.strip(world, id, partition, footprints),
                 };
                 let coming = registration.adding.contains(&id).then_some(Moving::Coming);
@@ -550,9 +560,9 @@ pub fn wanted(state: &PartitionRegistration) -> usize {
 }
 
 /// A replica among so many that each is a dot on the stage: how far it has come, and neither its name nor its records.
-fn far_strip(world: &World, id: BrokerId, partition: TopicPartition) -> Strip {
-    let replica = world.broker(id).and_then(|broker| broker.replica(partition));
-    let log = replica.map(|replica| replica.log()).or_else(|| world.disk(id)?.log(partition));
+fn far_strip(broker: Option<&Broker>, disk: Option<&BrokerDisk>, partition: TopicPartition) -> Strip {
+    let replica = broker.and_then(|broker| broker.replica(partition));
+    let log = replica.map(|replica| replica.log()).or_else(|| disk?.log(partition));
     Strip {
         partition,
         label: String::new(),
@@ -631,15 +641,15 @@ fn links(world: &World, image: &MetadataImage) -> Vec<Link> {
     for (id, _, spec, machine) in world.producers() {
         let workload = machine.map_or(&spec.workload, |machine| machine.workload());
         let leaders = image.topic(&workload.topic).into_iter().flat_map(|(_, topic)| &topic.partitions);
-        for leader in leaders.filter_map(|partition| partition.leader) {
+        for leader in leaders.filter_map(|partition| partition.leader).collect::<BTreeSet<_>>() {
             add(Node::Producer(id), Node::Broker(leader));
         }
     }
     for (id, _, _, machine) in world.consumers() {
-        for assigned in machine.into_iter().flat_map(Consumer::assigned).take(MOST_LINKED) {
-            if let Some(leader) = image.partition(assigned.partition).and_then(|partition| partition.leader) {
-                add(Node::Broker(leader), Node::Consumer(id));
-            }
+        let assigned = machine.into_iter().flat_map(Consumer::assigned).take(MOST_LINKED);
+        let leaders = assigned.filter_map(|assigned| image.partition(assigned.partition)?.leader);
+        for leader in leaders.collect::<BTreeSet<_>>() {
+            add(Node::Broker(leader), Node::Consumer(id));
         }
     }
     // A cut or a slow link shows wherever it is, or one would look for it in vain.
@@ -679,16 +689,19 @@ fn is_left_of(one: Node, other: Node) -> bool {
 }
 
 fn groups(world: &World) -> Vec<GroupFrame> {
+    let leaders = world.leaders();
+    let crowded = world.consumers().count() > MOST_CARDS;
     let mut frames: BTreeMap<String, GroupFrame> = BTreeMap::new();
     let mut topics: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (id, state, spec, machine) in world.consumers() {
         let name = spec.group.clone().unwrap_or_default();
         topics.entry(name.clone()).or_default().extend(spec.topics.iter().map(String::as_str));
-        let frame = frames.entry(name.clone()).or_insert_with(|| group_frame(world, name));
+        let frame = frames.entry(name.clone()).or_insert_with(|| group_frame(world, &leaders, name));
         let assigned = machine.into_iter().flat_map(Consumer::assigned);
-        frame.unread +=
-            assigned.map(|assigned| assigned.position.map_or(0, |at| lag(world, assigned.partition, at))).sum::<u64>();
-        frame.members.push(consumer(world, id, state, machine));
+        frame.unread += assigned
+            .map(|assigned| assigned.position.map_or(0, |at| lag(&leaders, assigned.partition, at)))
+            .sum::<u64>();
+        frame.members.push(consumer(world, id, state, machine, if crowded { 0 } else { MOST_CHIPS }));
     }
     for (name, frame) in frames.iter_mut().filter(|(name, _)| !name.is_empty()) {
         frame.stopped = stopped(world, topics.get(name).into_iter().flatten(), &frame.members);
@@ -703,11 +716,13 @@ fn stopped<'a>(world: &World, topics: impl Iterator<Item = &'a &'a str>, members
     let read = members.iter().filter(|card| card.health != Health::Paused && card.health != Health::Down);
     let read = read.flat_map(|card| &card.chips).filter(|chip| !chip.stopped);
     // A partition is read by one member; for the moment in which a zombie does not know, it is counted once.
-    let read: BTreeSet<TopicPartition> = read.map(|chip| chip.partition).collect();
+    let mut read: Vec<TopicPartition> = read.map(|chip| chip.partition).collect();
+    read.sort_unstable();
+    read.dedup();
     (all.saturating_sub(read.len()) as u32, all as u32)
 }
 
-fn group_frame(world: &World, name: String) -> GroupFrame {
+fn group_frame(world: &World, leaders: &Leaders<'_>, name: String) -> GroupFrame {
     let coordinators = world.brokers().filter_map(|(id, _, broker)| {
         let coordinator = broker?.coordinator();
         Some((id, coordinator, coordinator.group(&name)?))
@@ -719,7 +734,7 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
         Group::Share(group) => group.epoch(),
     });
     let committed = world.books().groups().get(&*name).map(|account| &account.committed);
-    let lag = committed.into_iter().flatten().map(|(partition, committed)| lag(world, *partition, *committed)).sum();
+    let lag = committed.into_iter().flatten().map(|(partition, committed)| lag(leaders, *partition, *committed)).sum();
     let frame = GroupFrame {
         state: String::new(),
         rebalancing: false,
@@ -778,27 +793,32 @@ fn group_frame(world: &World, name: String) -> GroupFrame {
     }
 }
 
-fn lag(world: &World, partition: TopicPartition, committed: Offset) -> u64 {
-    let end = world.serving_replica(partition).map_or(committed, |replica| replica.high_watermark());
+fn lag(leaders: &Leaders<'_>, partition: TopicPartition, committed: Offset) -> u64 {
+    let end = leaders.of(partition).map_or(committed, |replica| replica.high_watermark());
     (end - committed).max(0).unsigned_abs()
 }
 
-fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Consumer>) -> ConsumerCard {
+fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Consumer>, named: u32) -> ConsumerCard {
     let node = Node::Consumer(id);
     let now = world.now();
     let working = machine.and_then(Consumer::working);
     let is_share = machine.is_some_and(Consumer::is_share);
-    let chips = machine
+    // Its group went on without it, and it has not come to poll() to hear so: what it still holds is not its own.
+    let is_out = machine.is_some_and(|machine| {
+        let subscribed = machine.group().is_some() && !matches!(machine.reads(), Reads::Partitions(_));
+        !is_share && subscribed && machine.generation().is_none()
+    });
+    let chips: Vec<Chip> = machine
         .into_iter()
         .flat_map(Consumer::assigned)
         .zip(0_u32..)
         .map(|(assigned, place)| Chip {
             partition: assigned.partition,
             // No card has room for more: of ten thousand partitions nobody needs all names in every frame.
-            label: if place < MOST_CHIPS { world.names().partition(assigned.partition) } else { String::new() },
+            label: if place < named { world.names().partition(assigned.partition) } else { String::new() },
             // Until it knows where to begin, and while its process is frozen, it reads nothing. Members of share groups
             // have no position: the leader gives them what is next.
-            stopped: (!is_share && assigned.position.is_none()) || state == NodeState::Paused,
+            stopped: (!is_share && assigned.position.is_none()) || is_out || state == NodeState::Paused,
         })
         .collect();
     let account = world.books().consumers().get(&id).copied().unwrap_or_default();
@@ -827,6 +847,7 @@ fn consumer(world: &World, id: ClientId, state: NodeState, machine: Option<&Cons
     let modern = machine.filter(|machine| machine.config().group_protocol == GroupProtocol::Consumer);
     let doing = match modern.and_then(Consumer::generation).filter(|epoch| epoch.0 > 0) {
         Some(epoch) => format!("epoch {epoch} · {doing}"),
+        None if is_out && !chips.is_empty() => format!("no member any more · {doing}"),
         None => doing,
     };
     ConsumerCard {

@@ -1,6 +1,8 @@
 //! Stages made by hand: for the tests of this folder, and for the page's own benchmark, which needs ten thousand
 //! messages whatever the engine does.
 
+use std::rc::Rc;
+
 use super::marks::Mark;
 use super::stage::*;
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, TopicId, TopicPartition};
@@ -163,7 +165,7 @@ pub fn hello() -> Stage {
     ];
     Stage {
         now: Instant::from_micros(14_203_000),
-        cast: Cast {
+        cast: Rc::new(Cast {
             producers: vec![ProducerCard {
                 node: go,
                 name: "producer-go".to_owned(),
@@ -181,7 +183,7 @@ pub fn hello() -> Stage {
             znodes: Vec::new(),
             ailing: Ailing { under_replicated: 3, ..Ailing::default() },
             links,
-        },
+        }),
         messages,
     }
 }
@@ -190,8 +192,9 @@ pub fn hello() -> Stage {
 pub fn cluster(brokers: i32, partitions: u32, members: u32) -> Stage {
     let mut stage = hello();
     stage.messages.clear();
-    stage.cast.links.clear();
-    stage.cast.brokers = (1..=brokers)
+    let cast = Rc::make_mut(&mut stage.cast);
+    cast.links.clear();
+    cast.brokers = (1..=brokers)
         .map(|id| BrokerCard {
             node: broker(id),
             name: format!("broker-{id}"),
@@ -204,8 +207,8 @@ pub fn cluster(brokers: i32, partitions: u32, members: u32) -> Stage {
             internal: (0, 0),
         })
         .collect();
-    let member = stage.cast.groups[0].members[0].clone();
-    stage.cast.groups[0].members = (0..members)
+    let member = cast.groups[0].members[0].clone();
+    cast.groups[0].members = (0..members)
         .map(|id| ConsumerCard {
             node: Node::Consumer(ClientId(id + 1)),
             name: format!("consumer-{id}"),

@@ -3,6 +3,8 @@
 //! Names, states and counts are worked out here, so that painting asks no questions. Where things stand is
 //! [`crate::scene::layout`]'s.
 
+use std::rc::Rc;
+
 use super::marks::Mark;
 use crate::kafka::ids::{Node, Offset, TopicPartition};
 use crate::time::Instant;
@@ -11,7 +13,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stage {
     pub now: Instant,
-    pub cast: Cast,
+    /// Shared: what is costly to read stays for several moments.
+    pub cast: Rc<Cast>,
     pub messages: Vec<Flight>,
 }
 

@@ -306,16 +306,17 @@ fn throughput(engine: &Engine) -> Chart {
 fn lag(engine: &Engine) -> Chart {
     let names = engine.world().names();
     let known = seconds(engine.chronicle().known());
-    let lines = engine.chronicle().series().lags().take(8).enumerate().map(|(place, (_, partition, steps))| {
-        let mut points = Vec::with_capacity(steps.len() * 2 + 1);
-        for (at, lag) in steps {
-            let before = points.last().map_or(*lag as f64, |last: &(f64, f64)| last.1);
-            points.push((seconds(*at), before));
-            points.push((seconds(*at), *lag as f64));
-        }
-        points.extend(points.last().copied().map(|last| (known, last.1)));
-        Line { name: names.partition(partition), color: HUES[place], area: false, points }
-    });
+    let lines =
+        engine.chronicle().series().lags().into_iter().take(8).enumerate().map(|(place, (_, partition, steps))| {
+            let mut points = Vec::with_capacity(steps.len() * 2 + 1);
+            for (at, lag) in steps {
+                let before = points.last().map_or(*lag as f64, |last: &(f64, f64)| last.1);
+                points.push((seconds(*at), before));
+                points.push((seconds(*at), *lag as f64));
+            }
+            points.extend(points.last().copied().map(|last| (known, last.1)));
+            Line { name: names.partition(partition), color: HUES[place], area: false, points }
+        });
     Chart {
         title: "Lag",
         unit: "records not yet committed by the group",

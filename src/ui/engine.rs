@@ -27,11 +27,29 @@ pub struct Engine {
     reader: Reader,
     chronicle: Chronicle,
     stage: Stage,
+    /// The world has moved since the stage was read.
     stale: bool,
+    /// The world has moved since the stage's cast was read.
+    cast_stale: bool,
+    /// When that was, and how long it took, in milliseconds of the person's time.
+    cast_read: (f64, f64),
+}
+
+/// What a frame brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brought {
+    Nothing,
+    /// Time passed, and messages with it.
+    Messages,
+    /// Everything on the stage was read anew.
+    Cast,
 }
 
 /// How long the engine may run for one frame, in milliseconds.
 const BUDGET_MS: f64 = 9.0;
+/// Between two readings of the cast, this many times as long passes as one takes: where thousands of partitions make that
+/// long, messages still move in every frame.
+const CAST_REST: f64 = 6.0;
 /// The longest the engine runs on without looking for something worth watching.
 const GLANCE: Duration = Duration::micros(500);
 /// How far a step looks for the next fact that matters.
@@ -45,7 +63,17 @@ impl Engine {
         let mut reader = Reader::default();
         let (playback, chronicle) = (Playback::default(), Chronicle::default());
         let stage = reader.stage(history.world(), chronicle.footprints());
-        Ok(Self { toml: toml.into(), history, playback, reader, chronicle, stage, stale: false })
+        Ok(Self {
+            toml: toml.into(),
+            history,
+            playback,
+            reader,
+            chronicle,
+            stage,
+            stale: false,
+            cast_stale: false,
+            cast_read: (0.0, 0.0),
+        })
     }
 
     pub fn world(&self) -> &World {
@@ -114,8 +142,8 @@ impl Engine {
         (self.now() >= end && !went_on).then(|| caption::ending(&self.report()))
     }
 
-    /// Lets `wall` microseconds of the person's time pass. Tells whether anything moved.
-    pub fn frame(&mut self, wall: u64) -> bool {
+    /// Lets `wall` microseconds of the person's time pass.
+    pub fn frame(&mut self, wall: u64) -> Brought {
         let mut left = wall.min(100_000);
         let began = browser::now_ms();
         while left > 0 && self.playback.playing() {
@@ -139,7 +167,7 @@ impl Engine {
                 break;
             }
         }
-        self.refresh()
+        self.refresh(false)
     }
 
     /// Play, pause, step, seek, pace.
@@ -151,7 +179,7 @@ impl Engine {
             Some(Move::StepBack) => self.step_back(),
         }
         self.stale = true;
-        self.refresh();
+        self.refresh(true);
     }
 
     /// Gives a command and returns what it prints. In the past it begins another future.
@@ -167,7 +195,7 @@ impl Engine {
         self.chronicle.forget_after(last);
         self.playback.refresh();
         self.stale = true;
-        self.refresh();
+        self.refresh(true);
         Ok(output)
     }
 
@@ -192,7 +220,7 @@ impl Engine {
         }
         self.history.seek(shared.moment());
         self.stale = true;
-        self.refresh();
+        self.refresh(true);
         Ok(())
     }
 
@@ -206,14 +234,29 @@ impl Engine {
         self.world().nodes().map(|(node, _)| node).find(|node| self.world().names().node(*node) == name)
     }
 
-    /// Hears the news, and builds the stage again if the world moved.
-    fn refresh(&mut self) -> bool {
-        let stale = std::mem::take(&mut self.stale);
-        if stale {
+    /// Hears the news, and reads the stage again where the world has moved: its cast at once, or when it is due.
+    fn refresh(&mut self, at_once: bool) -> Brought {
+        let moved = std::mem::take(&mut self.stale);
+        if moved {
             self.hear();
-            self.stage = self.reader.stage(self.history.world(), self.chronicle.footprints());
         }
-        stale
+        self.cast_stale |= moved;
+        let began = browser::now_ms();
+        let (last, took) = self.cast_read;
+        let world = self.history.world();
+        if self.cast_stale && (at_once || began - last >= CAST_REST * took) {
+            self.stage = self.reader.stage(world, self.chronicle.footprints());
+            let now = browser::now_ms();
+            self.cast_read = (now, now - began);
+            self.cast_stale = false;
+            return Brought::Cast;
+        }
+        if !moved {
+            return Brought::Nothing;
+        }
+        self.stage.now = world.now();
+        self.stage.messages = self.reader.messages(world);
+        Brought::Messages
     }
 
     fn hear(&mut self) {

@@ -6,7 +6,7 @@ use super::canvas::Hidden;
 use super::command_bar::Said;
 use super::dialog::Notice;
 use super::dock::Tab;
-use super::engine::Engine;
+use super::engine::{Brought, Engine};
 use super::inspector::ReasonView;
 use super::scenarios;
 use super::stage::Spot;
@@ -95,8 +95,9 @@ impl Page {
     }
 
     /// Lets time pass; quiet where nothing moved.
-    pub fn frame(self, wall: u64) -> bool {
-        self.engine.try_update_value(|engine| engine.as_mut().is_some_and(|engine| engine.frame(wall))).unwrap_or(false)
+    pub fn frame(self, wall: u64) -> Brought {
+        let frame = self.engine.try_update_value(|engine| engine.as_mut().map(|engine| engine.frame(wall)));
+        frame.flatten().unwrap_or(Brought::Nothing)
     }
 
     /// The stage at this moment.

@@ -11,7 +11,7 @@ use super::browser;
 use super::canvas::{Painter, View};
 use super::caption::CaptionLine;
 use super::dock::Tab;
-use super::engine::Engine;
+use super::engine::{Brought, Engine};
 use super::fallback;
 use super::hints::Hints;
 use super::node_menu::{NodeMenu, OpenMenu};
@@ -163,6 +163,8 @@ pub fn StageView(page: Page) -> impl IntoView {
             data-testid="stage"
             role="group"
             aria-label="The cluster: producers, brokers, consumer groups"
+            // Nobody can see it while the microscope lies over it.
+            prop:inert=move || page.subject.with(Option::is_some)
             on:pointerdown=on_down
             on:pointermove=on_move
             on:pointerup=on_up
@@ -204,14 +206,18 @@ fn frames(
     let mut digested = 0.0;
     let mut idle = 0_u32;
     let mut seen = (0, (0.0, 0.0, 0.0));
+    let mut placed: Rc<Cast> = Rc::default();
     let still = browser::prefers("(prefers-reduced-motion: reduce)");
     browser::every_frame(move |at| {
         let wall = ((at - last) * 1000.0).clamp(0.0, 250_000.0) as u64;
         last = at;
-        if page.frame(wall) {
+        let brought = page.frame(wall);
+        if brought != Brought::Nothing {
             page.revision.update(|revision| *revision += 1);
         }
-        if at - digested > 180.0 && page.revision.get_untracked() != page.digest.get_untracked() {
+        // Where both are much work, panels and stage are not brought up to date in the same frame.
+        let rest = if brought == Brought::Cast { 240.0 } else { 180.0 };
+        if at - digested > rest && page.revision.get_untracked() != page.digest.get_untracked() {
             digested = at;
             page.digest_now();
         }
@@ -247,7 +253,11 @@ fn frames(
                 painter.paint(&busy, &View { rate: 1_000_000, ..view.clone() }, size, at);
                 return;
             }
-            painter.paint(stage, &view, size, at);
+            let moved = painter.paint(stage, &view, size, at);
+            if !moved && Rc::ptr_eq(&placed, &stage.cast) {
+                return;
+            }
+            placed = Rc::clone(&stage.cast);
             let area = painter.layout().broker_area;
             if page.brokers.with_untracked(|known| *known != area) {
                 page.brokers.set(area);

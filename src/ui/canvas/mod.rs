@@ -12,6 +12,7 @@ mod specks;
 mod sprites;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
@@ -68,7 +69,7 @@ pub struct Painter {
     sprites: Sprites,
     specks: Specks,
     scale: f64,
-    painted: Option<(Cast, View)>,
+    painted: Option<(Rc<Cast>, View)>,
     /// What belongs to the selected thing.
     lit: Option<Lit>,
     /// Rings that turn, as they stand on what was painted last.
@@ -130,23 +131,24 @@ impl Painter {
     pub fn paint(&mut self, stage: &Stage, view: &View, size: (f64, f64, f64), at: f64) -> bool {
         let seconds = ((at - self.last_frame) / 1000.0).clamp(0.0, 0.1);
         self.last_frame = at;
-        let moved = self.fit(&stage.cast, size);
+        let painted = self.painted.as_ref();
+        let same = painted.is_some_and(|(cast, _)| Rc::ptr_eq(cast, &stage.cast) || *cast == stage.cast);
+        let moved = self.fit(&stage.cast, same, size);
         let easing = self.ease(&stage.cast, if view.still { 1.0 } else { seconds });
         self.lit = view.selected.as_ref().map(|thing| thing.lights(&stage.cast));
-        let stale = self.painted.as_ref().is_none_or(|(cast, shown)| {
-            cast != &stage.cast
-                || (&shown.selected, &shown.hovered, shown.disk) != (&view.selected, &view.hovered, view.disk)
+        let stale = self.painted.as_ref().is_none_or(|(_, shown)| {
+            (&shown.selected, &shown.hovered, shown.disk) != (&view.selected, &view.hovered, view.disk)
         });
-        if moved || easing || stale {
+        if moved || easing || stale || !same {
             self.paint_cast(&stage.cast, view);
-            self.painted = Some((stage.cast.clone(), view.clone()));
+            self.painted = Some((Rc::clone(&stage.cast), view.clone()));
         }
         self.paint_messages(stage, view, seconds);
         self.paint_rings(&self.pens[1], if view.still { 0.0 } else { at });
         moved
     }
 
-    fn fit(&mut self, cast: &Cast, (width, height, scale): (f64, f64, f64)) -> bool {
+    fn fit(&mut self, cast: &Cast, same: bool, (width, height, scale): (f64, f64, f64)) -> bool {
         let resized = (self.layout.width, self.layout.height, self.scale) != (width, height, scale);
         if resized {
             self.scale = scale;
@@ -159,7 +161,7 @@ impl Painter {
                 let _ = pen.ctx.set_transform(scale, 0.0, 0.0, scale, 0.0, 0.0);
             }
         }
-        if !resized && self.painted.as_ref().is_some_and(|(painted, _)| painted == cast) {
+        if !resized && same {
             return false;
         }
         let layout = Layout::of(cast, width, height);
