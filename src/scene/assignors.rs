@@ -199,7 +199,7 @@ fn spoken(share: &Share, groups: &[TopicCells]) -> String {
 
 /// The member with this number. A short name is its own letter.
 fn who(at: usize, name: &str) -> Who {
-    let letter = if name.chars().count() <= 2 { name.to_owned() } else { letter(at) };
+    let letter = if name.chars().count() <= 4 { name.to_owned() } else { letter(at) };
     Who { name: name.to_owned(), letter, hue: (at % usize::from(HUES)) as u8 }
 }
 

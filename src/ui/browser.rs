@@ -88,6 +88,11 @@ pub fn on_window<E: JsCast + 'static>(event: &str, mut heard: impl FnMut(E) + 's
     listener.forget();
 }
 
+/// The element that the keys go to, if it is not the page as a whole.
+pub fn focused() -> Option<HtmlElement> {
+    document().active_element()?.dyn_into().ok()
+}
+
 /// The element with a `data-testid`.
 pub fn by_testid(id: &str) -> Option<HtmlElement> {
     document().query_selector(&format!("[data-testid='{id}']")).ok().flatten()?.dyn_into().ok()

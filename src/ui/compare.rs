@@ -163,16 +163,21 @@ pub fn CompareView(page: Page, compared: RwSignal<Compared>, #[prop(into)] eased
 
 fn done(page: Page, columns: Vec<Column>, eased: Signal<bool>) -> impl IntoView {
     let whole = whole_table(&columns);
-    let least = columns.iter().filter_map(|column| column.slide.as_ref()).map(|slide| slide.score.score.unread).min();
     let each: Vec<_> = columns
         .into_iter()
         .map(|column| {
             let id = column.protocol.name();
-            let best = column.slide.as_ref().map(|slide| slide.score.score.unread) == least;
             let body = match column.slide {
                 None => view! { <p class="empty">"The group did not rebalance here."</p> }.into_any(),
                 Some(slide) => {
-                    let (score, open, line) = (slide.score, slide.open, slide.line.clone());
+                    let (score, open) = (slide.score, slide.open);
+                    let line = format!(
+                        "Rebalance {} of {}, from {} · {}",
+                        slide.subject.number,
+                        column.whole.rebalances,
+                        words::moment(slide.began),
+                        slide.line
+                    );
                     let slide = Arc::new(slide);
                     let shown: Memo<Option<Shown>> = Memo::new_with_compare(
                         move |_| {
@@ -184,7 +189,7 @@ fn done(page: Page, columns: Vec<Column>, eased: Signal<bool>) -> impl IntoView 
                     let lens = RwSignal::new(Default::default());
                     let (spot, pointer) = (RwSignal::new(None), RwSignal::new(None));
                     view! {
-                        <p class="line">{line}</p>
+                        <p class="line" title=line.clone()>{line.clone()}</p>
                         {score_view(&score, open)}
                         <SheetCanvas page=page shown=shown lens=lens spot=spot pointer=pointer seeks=false />
                         <p class="told">{move || {
@@ -195,24 +200,31 @@ fn done(page: Page, columns: Vec<Column>, eased: Signal<bool>) -> impl IntoView 
                 }
             };
             view! {
-                <section class="column" class:best=best data-testid=format!("compare-{id}") aria-label=column.protocol.title()>
+                <section class="column" data-testid=format!("compare-{id}") aria-label=column.protocol.title()>
                     <h3>{column.protocol.title()}</h3>
                     {body}
                 </section>
             }
         })
         .collect();
-    view! { <div class="columns">{each}</div>{whole} }
+    view! {
+        {whole}
+        <p class="beside">"Below: of each run, the rebalance that began nearest to the one you looked at. It need not have the same cause."</p>
+        <div class="columns">{each}</div>
+    }
 }
 
 fn whole_table(columns: &[Column]) -> impl IntoView + use<> {
+    let least = columns.iter().map(|column| column.whole.unread).min();
+    let alike = columns.iter().all(|column| Some(column.whole.unread) == least);
     let rows: Vec<_> = columns
         .iter()
         .map(|column| {
             let whole = column.whole;
+            let best = !alike && Some(whole.unread) == least;
             view! {
                 <tr>
-                    <th scope="row">{column.protocol.title()}</th>
+                    <th scope="row">{column.protocol.title()}{best.then(|| view! { <span class="best">"least unread"</span> })}</th>
                     <td>{whole.rebalances}</td>
                     <td>{seconds(whole.unread.as_micros())}</td>
                     <td>{words::grouped(whole.moved)}</td>

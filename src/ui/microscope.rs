@@ -122,6 +122,34 @@ fn Sheet(page: Page) -> impl IntoView {
         }
         subject
     });
+    // Keys go to the sheet while it lies over the stage, and back to where they went before.
+    let before = browser::focused();
+    Effect::new(move |first: Option<()>| {
+        if first.is_none()
+            && let Some(sheet) = browser::by_testid("microscope-sheet")
+        {
+            let _ = sheet.focus();
+        }
+    });
+    let before = StoredValue::new_local(before);
+    on_cleanup(move || {
+        let before = before.try_get_value().flatten();
+        // The stage takes no focus before it is told that it can be seen again.
+        request_animation_frame(move || {
+            if let Some(before) = before.filter(|before| before.is_connected()) {
+                let _ = before.focus();
+            }
+        });
+    });
+    // Of several groups, each can be looked at.
+    let groups = Memo::new(move |_| {
+        page.digest.track();
+        page.read(|engine| {
+            let (groups, now) = (engine.chronicle().rebalances().groups(), engine.now());
+            let known = groups.filter(|(_, track)| track.rebalances().any(|rebalance| rebalance.began <= now));
+            known.map(|(name, _)| name.to_string()).collect::<Vec<String>>()
+        })
+    });
     let read = move |of: &dyn Fn(&Slide) -> String| {
         shown.with(|shown| shown.as_ref().map(|shown| of(&shown.0)).unwrap_or_default())
     };
@@ -149,6 +177,20 @@ fn Sheet(page: Page) -> impl IntoView {
                 <div class="which">
                     <button class="button icon" aria-label="The rebalance before" data-testid="microscope-before" disabled=move || !can(-1) on:click=move |_| step(-1)>"‹"</button>
                     <button class="button icon" aria-label="The next rebalance" data-testid="microscope-next" disabled=move || !can(1) on:click=move |_| step(1)>"›"</button>
+                    <Show when=move || { groups.with(|groups| groups.len() > 1) }>
+                        <select
+                            class="button"
+                            aria-label="Group"
+                            data-testid="microscope-group"
+                            on:change=move |event| look(page, Some(&event_target_value(&event)))
+                        >
+                            {move || groups.get().into_iter().map(|name| {
+                                let chosen = name.clone();
+                                let chosen = move || page.subject.with(|subject| subject.as_ref().is_some_and(|subject| subject.group == chosen));
+                                view! { <option value=name.clone() prop:selected=chosen>{name.clone()}</option> }
+                            }).collect_view()}
+                        </select>
+                    </Show>
                     <div class="title">
                         <h2>{title}</h2>
                         <p>{move || read(&|slide| slide.line.clone())}</p>
@@ -210,7 +252,7 @@ pub fn score_view(card: &ScoreCard, open: bool) -> impl IntoView + use<> {
         <div class="score" data-testid="score">
             {tile("unread", seconds(card.score.unread.as_micros()), "partition-seconds unread".into(), card.score.unread.as_micros() > 0)}
             {tile("moved", words::grouped(u64::from(card.score.moved)), format!("of {} moved", words::count(u64::from(card.partitions), "partition")), false)}
-            {tile("redelivered", words::grouped(card.score.redelivered), "records redelivered".into(), card.score.redelivered > 0)}
+            {tile("redelivered", words::grouped(card.score.redelivered), "records redelivered: processed again".into(), card.score.redelivered > 0)}
             {tile("messages", words::grouped(card.traffic.messages), format!("messages, {}", words::bytes(card.traffic.bytes)), false)}
             {tile("duration", words::span(card.duration), if open { format!("so far, {members}") } else { format!("long, {members}") }, false)}
         </div>

@@ -45,6 +45,16 @@ impl Slide {
         self.lanes.get(place).map_or("?", |lane| &lane.name)
     }
 
+    /// How many bytes of every member's name are the same, up to a mark between words; names are told apart by the rest.
+    pub fn common(&self) -> usize {
+        let mut names = self.lanes.iter().skip(self.coordinators).map(|lane| &*lane.name);
+        let Some(first) = names.next() else { return 0 };
+        let alike = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+        let same = names.fold(first.len(), |same, name| same.min(alike(first, name)));
+        // Marks between words are one byte, so a name is never cut within a letter.
+        first.bytes().take(same).rposition(|byte| matches!(byte, b'-' | b'_' | b'.')).map_or(0, |mark| mark + 1)
+    }
+
     fn arrow_sentence(&self, arrow: &Arrow) -> String {
         let (from, to) = (self.lane(arrow.from), self.lane(arrow.to));
         let took = words::span(arrow.due.since(arrow.sent));
@@ -164,5 +174,31 @@ fn because(why: Why) -> &'static str {
         Why::Lost => "its reader lost it",
         Why::Ended => "its reader's process ended",
         Why::Frozen => "its reader's process is frozen",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::ids::{BrokerId, ClientId, Node};
+    use crate::scene::microscope::Lane;
+
+    #[test]
+    fn what_all_names_begin_with_ends_between_words() {
+        let slide = |members: &[&str]| {
+            let member = |(place, name): (usize, &&str)| Lane {
+                node: Node::Consumer(ClientId(place as u32)),
+                name: (*name).to_owned(),
+            };
+            let coordinator = Lane { node: Node::Broker(BrokerId(1)), name: "broker-1".to_owned() };
+            let lanes = std::iter::once(coordinator).chain(members.iter().enumerate().map(member)).collect();
+            Slide { coordinators: 1, lanes, ..Slide::default() }
+        };
+        assert_eq!(slide(&["consumer-billing-1", "consumer-billing-12"]).common(), "consumer-billing-".len());
+        assert_eq!(slide(&["consumer-static", "consumer-stable"]).common(), "consumer-".len());
+        assert_eq!(slide(&["consumer-é", "consumer-è"]).common(), "consumer-".len());
+        assert_eq!(slide(&["consumer-c1"]).common(), "consumer-".len());
+        assert_eq!(slide(&["a1", "b1"]).common(), 0);
+        assert_eq!(slide(&[]).common(), 0);
     }
 }

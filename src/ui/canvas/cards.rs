@@ -151,7 +151,7 @@ impl Painter {
         let is = |thing: &Option<Thing>| thing.as_ref() == Some(&Thing::Node(node));
         if health == Health::Down {
             pen.dash(&[5.0, 5.0]);
-            pen.outline(rect, radius, &p.faint, 1.25);
+            pen.outline(rect, radius, &p.muted, 1.25);
             pen.dash(&[]);
         } else {
             pen.fill(Rect { y: rect.y + 1.5, ..rect }, radius, &p.shadow);

@@ -274,10 +274,12 @@ impl Draw<'_> {
         let (pen, p) = (self.pen, self.p);
         pen.fill(Rect::new(0.0, AXIS, self.left() - 6.0, self.size.1), 0.0, &p.panel);
         let room = self.left() - 34.0;
+        let face = if self.plan.lane < 22.0 { Face::Tiny } else { Face::Strong };
+        // Where room is short, what all names begin with goes.
+        let is_long = |lane: usize| lane >= self.slide.coordinators && pen.width(self.slide.lane(lane), face) > room;
+        let common = if self.shown().any(is_long) { self.slide.common() } else { 0 };
         for lane in self.shown() {
             let name = self.slide.lane(lane);
-            // Where room is short, what all names begin with goes.
-            let name = if self.left() < 100.0 { name.trim_start_matches("consumer-") } else { name };
             let y = self.y(lane);
             if lane < self.slide.coordinators {
                 pen.clipped((12.0, y - 14.0), name, Face::Strong, &p.ink, room + 14.0);
@@ -285,8 +287,7 @@ impl Draw<'_> {
                 continue;
             }
             pen.fill(Rect::new(12.0, y - 5.0, 9.0, 9.0), 2.5, p.key(self.hue(lane)));
-            let face = if self.plan.lane < 22.0 { Face::Tiny } else { Face::Strong };
-            pen.clipped((27.0, y + 4.0), name, face, &p.ink, room);
+            pen.clipped((27.0, y + 4.0), &name[common..], face, &p.ink, room);
         }
         let top = self.plan.rows - self.sight.lens.down;
         if !self.slide.rows.is_empty() {
