@@ -44,6 +44,7 @@ use self::commits::CommitFor;
 use self::commits::{Commits, Committing};
 use self::dead_letters::DeadLetters;
 use self::fetcher::Fetcher;
+use self::joining::JoinOutcome;
 use self::membership::{Membership, Sent};
 use self::offsets::CommittedSearch;
 use self::share::ShareConsumer;
@@ -482,7 +483,9 @@ impl Consumer {
             (Purpose::FindCoordinator, Response::FindCoordinator(response)) => {
                 self.on_coordinator(now, &response, out);
             }
-            (Purpose::JoinGroup(sent), Response::JoinGroup(response)) => self.on_join(now, &sent, response, out),
+            (Purpose::JoinGroup(sent), Response::JoinGroup(response)) => {
+                self.join_over(now, JoinOutcome::Answered(sent, Box::new(response)), out);
+            }
             (Purpose::SyncGroup(sent), Response::SyncGroup(response)) => self.on_sync(now, &sent, response, out),
             (Purpose::Heartbeat(sent), Response::Heartbeat(response)) => {
                 self.on_heartbeat(now, &sent, response.error, out);
@@ -555,7 +558,8 @@ impl Consumer {
         match purpose {
             Purpose::Metadata => self.view.request_failed(now, &mut self.rng, out),
             Purpose::FindCoordinator => self.coordinator_search_failed(now, out),
-            Purpose::JoinGroup(_) | Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
+            Purpose::JoinGroup(_) => self.join_over(now, JoinOutcome::Lost, out),
+            Purpose::SyncGroup(_) => self.join_failed(now, ErrorCode::NetworkException, out),
             Purpose::Heartbeat(_) => self.heartbeat_failed(now, out),
             Purpose::MemberHeartbeat(_) => self.member_heartbeat_failed(now, out),
             Purpose::LeaveGroup | Purpose::Goodbye => self.left(out),

@@ -3,7 +3,7 @@
 //! | state | what it does | heartbeats |
 //! | --- | --- | --- |
 //! | Unjoined | commits, gives up what it must, and sends JoinGroup at the next poll() | no |
-//! | PreparingRebalance | waits in JoinGroup | no |
+//! | PreparingRebalance | waits in JoinGroup, whose answer poll() alone takes | no |
 //! | CompletingRebalance | waits in SyncGroup; the leader has worked out the assignment before | yes |
 //! | Stable | reads its partitions | yes |
 //!
@@ -59,6 +59,8 @@ pub(super) struct Joining {
     /// What comes before JoinGroup (`onJoinPrepare`) is done.
     prepared: bool,
     last_commit: LastCommit,
+    /// What came of JoinGroup while the application worked. poll() takes it.
+    outcome: Option<JoinOutcome>,
     /// The topics that JoinGroup named (`joinedSubscription`).
     joined_for: Option<BTreeSet<Name>>,
     is_leader: bool,
@@ -70,6 +72,14 @@ pub(super) struct Joining {
     arriving: Option<Assignment>,
     /// The last assignment that was taken, and its generation. Sticky assignors remember it, even once it is lost.
     remembered: Option<(Vec<(Name, u32)>, Generation)>,
+}
+
+/// What came of a JoinGroup.
+#[derive(Clone, Debug)]
+pub(super) enum JoinOutcome {
+    Answered(Sent, Box<JoinGroupResponse>),
+    /// It will not be answered.
+    Lost,
 }
 
 /// The commit before partitions are given up.
@@ -97,6 +107,7 @@ impl Joining {
             not_before: Instant::ZERO,
             prepared: false,
             last_commit: LastCommit::Due,
+            outcome: None,
             joined_for: None,
             is_leader: false,
             leading: None,
@@ -157,9 +168,12 @@ impl Joining {
 }
 
 impl Consumer {
-    /// The classic protocol's part of poll(): takes what SyncGroup brought, and joins if a rebalance calls. Returns
-    /// whether the consumer has its place.
+    /// The classic protocol's part of poll(): takes what JoinGroup and SyncGroup brought, and joins if a rebalance calls.
+    /// Returns whether the consumer has its place.
     pub(super) fn keep_joined(&mut self, now: Instant, out: &mut Effects) -> bool {
+        if let Some(outcome) = self.membership.joining.outcome.take() {
+            self.join_over(now, outcome, out);
+        }
         if self.membership.coordinator().is_none() {
             self.find_coordinator(now, out);
             return false;
@@ -283,8 +297,18 @@ impl Consumer {
         self.in_flight.send(now, to, Request::JoinGroup(request), timeout, purpose, out);
     }
 
+    /// JoinGroup is answered, or will not be. The background thread rests until JoinGroup's answer is taken
+    /// (`HeartbeatThread`), so while the application works nobody takes it. commitSync() does, as poll().
+    pub(super) fn join_over(&mut self, now: Instant, outcome: JoinOutcome, out: &mut Effects) {
+        match outcome {
+            outcome if self.application.is_busy() => self.membership.joining.outcome = Some(outcome),
+            JoinOutcome::Answered(sent, response) => self.on_join(now, &sent, *response, out),
+            JoinOutcome::Lost => self.join_failed(now, ErrorCode::NetworkException, out),
+        }
+    }
+
     /// `JoinGroupResponseHandler`.
-    pub(super) fn on_join(&mut self, now: Instant, sent: &Sent, response: JoinGroupResponse, out: &mut Effects) {
+    fn on_join(&mut self, now: Instant, sent: &Sent, response: JoinGroupResponse, out: &mut Effects) {
         if response.error.is_none() {
             if self.membership.state != MemberState::PreparingRebalance || self.closing != Closing::Open {
                 // It has left meanwhile.
