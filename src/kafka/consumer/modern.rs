@@ -23,7 +23,7 @@ mod heartbeat;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::commits::CommitFor;
+use super::commits::{CommitFor, CommitMode};
 use super::membership::MemberState;
 use super::{Closing, Consumer};
 use crate::kafka::effects::Effects;
@@ -173,7 +173,10 @@ impl Consumer {
         let goes = |at: TopicPartition| !to.partitions.contains(&at);
         self.fetcher.stop_some_for_revocation(goes);
         let until = now + self.config.max_poll_interval;
-        match self.commits_last() {
+        // The consumer itself commits whatever changes; its application where it is told that partitions go.
+        let anything_goes = self.fetcher.assigned().into_iter().any(goes);
+        let by_application = anything_goes && self.application.task().commit != CommitMode::None;
+        match self.config.enable_auto_commit || by_application {
             true => self.commit_then(now, until, to, out),
             false => self.end_reconciliation(now, to, out),
         }
