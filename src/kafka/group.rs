@@ -34,6 +34,7 @@
 mod rebalance;
 mod requests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -50,6 +51,7 @@ use super::message::{
     Subscription, SyncGroupResponse,
 };
 use super::mistakes::Mistake;
+use super::partitioner::java_hash_bucket;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -380,7 +382,8 @@ impl ClassicGroup {
     }
 
     /// The protocol with the most votes. Every member votes for the first on its list that all can work with
-    /// (`selectProtocol`).
+    /// (`selectProtocol`). Of several with as many votes Kafka takes the first in its hash table: sticky, range, roundrobin,
+    /// cooperative-sticky.
     fn select_protocol(&self) -> Option<Name> {
         let common = |name: &Name| self.members.values().all(|member| member.subscription(name).is_some());
         let mut votes: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -389,7 +392,8 @@ impl ClassicGroup {
                 *votes.entry(choice).or_default() += 1;
             }
         }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.clone())
+        let most = votes.into_iter().min_by_key(|(name, count)| (Reverse(*count), java_hash_bucket(name, 16)));
+        most.map(|(name, _)| name.clone())
     }
 
     fn is_leader(&self, id: &Name) -> bool {

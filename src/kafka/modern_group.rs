@@ -39,6 +39,7 @@ mod regex;
 mod replay;
 mod target;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -194,7 +195,7 @@ impl ConsumerGroup {
 
     /// The assignor that most members want (`preferredServerAssignor`), else the first of `group.consumer.assignors`.
     pub fn assignor(&self, config: &BrokerConfig) -> ServerAssignor {
-        preferred_assignor(self.members(), config)
+        preferred_assignor(self.members(), self.members(), config)
     }
 
     /// How `kafka-consumer-groups --describe` learns of the group (`asDescribedGroup`).
@@ -330,14 +331,23 @@ impl Member {
     }
 }
 
-/// The assignor with the most votes; members that want none have no vote.
-fn preferred_assignor<'a>(members: impl Iterator<Item = &'a Member>, config: &BrokerConfig) -> ServerAssignor {
+/// The assignor with the most votes; members that want none have no vote (`computePreferredServerAssignor`).
+///
+/// Of two with as many votes Kafka takes the first in a hash table that it copies from the group's own. That one lists
+/// uniform before range; what nobody there has voted for comes behind both, as the vote of the member that is heard now.
+fn preferred_assignor<'a>(
+    before: impl Iterator<Item = &'a Member>,
+    members: impl Iterator<Item = &'a Member>,
+    config: &BrokerConfig,
+) -> ServerAssignor {
+    let wanted = |member: &Member| config.group_consumer_assignors.find(member.server_assignor.as_ref()?);
+    let known: BTreeSet<ServerAssignor> = before.filter_map(wanted).collect();
     let mut votes: BTreeMap<ServerAssignor, u32> = BTreeMap::new();
-    let wanted = members.filter_map(|member| config.group_consumer_assignors.find(member.server_assignor.as_ref()?));
-    for assignor in wanted {
+    for assignor in members.filter_map(wanted) {
         *votes.entry(assignor).or_default() += 1;
     }
-    let chosen = votes.into_iter().max_by_key(|(_, count)| *count);
+    let chosen =
+        votes.into_iter().min_by_key(|(assignor, count)| (Reverse(*count), !known.contains(assignor), *assignor));
     chosen.map_or(config.group_consumer_assignors.first(), |(assignor, _)| assignor)
 }
 

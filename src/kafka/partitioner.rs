@@ -45,6 +45,13 @@ pub fn java_hash_code(text: &str) -> i32 {
     text.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
+/// Where Java's `HashMap` keeps a text among so many buckets, a power of two: 16 for up to twelve entries. It lists its
+/// entries bucket by bucket.
+pub fn java_hash_bucket(text: &str, buckets: u32) -> u32 {
+    let hash = java_hash_code(text).cast_unsigned();
+    (hash ^ (hash >> 16)) & (buckets - 1)
+}
+
 /// `Utils.abs`: the smallest number, which has no positive twin, becomes 0.
 pub fn java_abs(number: i32) -> i32 {
     number.checked_abs().unwrap_or(0)

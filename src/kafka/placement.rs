@@ -10,7 +10,7 @@
 use std::fmt;
 
 use super::ids::{BrokerId, Name};
-use super::partitioner::java_hash_code;
+use super::partitioner::java_hash_bucket;
 
 /// A registered broker as the placer sees it (Kafka's `UsableBroker`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,10 +229,7 @@ fn in_hash_order(racks: &mut [Rack]) {
         buckets *= 2;
     }
     // Stable: racks of one bucket stay in the order they came.
-    racks.sort_by_key(|rack| {
-        let hash = rack.name.as_deref().map_or(0, java_hash_code).cast_unsigned();
-        (hash ^ (hash >> 16)) & (buckets - 1)
-    });
+    racks.sort_by_key(|rack| rack.name.as_deref().map_or(0, |name| java_hash_bucket(name, buckets)));
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl ConsumerGroup {
 
     /// Asks the assignor. Members come with their old targets: what they were to have they shall keep.
     fn assign(&self, members: &[&Member], turn: &Turn) -> BTreeMap<Name, BTreeSet<TopicPartition>> {
-        let assignor = preferred_assignor(members.iter().copied(), turn.config);
+        let assignor = preferred_assignor(self.members(), members.iter().copied(), turn.config);
         let mut topics = Topics::new();
         let specs: Vec<AssignorMember> = members
             .iter()
