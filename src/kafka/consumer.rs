@@ -454,8 +454,7 @@ impl Consumer {
         self.send_fetches(now, out);
         let returns = self.application.is_busy();
         if returns && self.is_member() && !self.application.takes_no_time() {
-            self.poll_deadline_armed = true;
-            out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
+            self.arm_poll_deadline(now, out);
         }
         returns
     }

@@ -33,7 +33,7 @@ impl Consumer {
             // It looks after its heartbeats after every input.
             return;
         }
-        let joined = matches!(self.membership.state(), MemberState::CompletingRebalance | MemberState::Stable);
+        let joined = self.membership.has_joined();
         let Some(group) = self.group.clone().filter(|_| joined && self.closing != Closing::Leaving) else { return };
         if now.since(self.membership.heartbeat.heard) >= self.config.session_timeout {
             // The coordinator may have forgotten this member, or be gone itself.
@@ -94,7 +94,8 @@ impl Consumer {
     }
 
     /// [`Timer::PollDeadline`] came: the application takes too long. A dynamic member leaves, a static one falls silent
-    /// (`handlePollTimeoutExpiry`).
+    /// (`handlePollTimeoutExpiry`). Who waits in JoinGroup does neither: the thread that would do it rests until the answer
+    /// is taken, and then the time begins anew.
     pub(super) fn poll_timed_out(&mut self, now: Instant, out: &mut Effects) {
         self.poll_deadline_armed = false;
         let stands_still = self.application.is_busy() || self.commits.blocks();
@@ -104,10 +105,16 @@ impl Consumer {
             }
             return;
         }
-        if stands_still && self.membership.state() != MemberState::Unjoined {
+        if stands_still && self.membership.has_joined() {
             self.send_leave(now, LeaveReason::PollTimeout, out);
             self.membership.reset(ErrorCode::UnknownMemberId);
         }
+    }
+
+    /// The application has `max.poll.interval.ms` from now on.
+    pub(super) fn arm_poll_deadline(&mut self, now: Instant, out: &mut Effects) {
+        self.poll_deadline_armed = true;
+        out.set_timer(now + self.config.max_poll_interval, Timer::PollDeadline);
     }
 
     /// The end of close(): gives everything up, says goodbye, and waits for the answer.

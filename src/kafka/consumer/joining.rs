@@ -322,6 +322,9 @@ impl Consumer {
             membership.joining.protocol.clone_from(&response.protocol);
             membership.heartbeat = Heartbeat::heard(now);
             out.set_timer(now + self.config.heartbeat_interval, Timer::GroupHeartbeat);
+            if self.commits.blocks() {
+                self.arm_poll_deadline(now, out);
+            }
             if response.leader == response.member_id {
                 let topics = response.members.iter().flat_map(|(_, _, subscription)| subscription.topics.iter());
                 self.view.want(topics.cloned().collect::<BTreeSet<Name>>());

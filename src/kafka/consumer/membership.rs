@@ -86,6 +86,11 @@ impl Membership {
         self.state
     }
 
+    /// Whether the background thread of the classic protocol is awake: from JoinGroup's answer on (`hasNotJoinedGroup`).
+    pub(super) fn has_joined(&self) -> bool {
+        matches!(self.state, MemberState::CompletingRebalance | MemberState::Stable)
+    }
+
     pub(super) fn member_id(&self) -> &Name {
         &self.member_id
     }
