@@ -434,10 +434,14 @@ impl Consumer {
         if self.fatal.is_some() {
             return self.end_fatally(now, out);
         }
+        let mut finds_positions = true;
         if self.is_member() {
-            if self.keep_membership(now, out) {
+            let has_place = self.keep_membership(now, out);
+            if has_place {
                 self.commit_if_due(now, out);
             }
+            // Who has no place in a classic group looks for no positions (`updateAssignmentMetadataIfNeeded`).
+            finds_positions = has_place || self.membership.protocol == GroupProtocol::Consumer;
         } else {
             self.read_by_itself();
             if self.group.is_some() && self.membership.coordinator().is_none() {
@@ -446,7 +450,9 @@ impl Consumer {
                 self.commit_if_due(now, out);
             }
         }
-        self.find_positions(now, out);
+        if finds_positions {
+            self.find_positions(now, out);
+        }
         if self.fatal.is_some() {
             return self.end_fatally(now, out);
         }

@@ -13,6 +13,7 @@ use crate::time::Instant;
 impl Consumer {
     /// Prefetch: asks for more of everything that has nothing waiting.
     pub(super) fn send_fetches(&mut self, now: Instant, out: &mut Effects) {
+        self.fetcher.notice_leaders(&self.view);
         let (plans, leaderless, wake) = self.fetcher.plan(now, &self.view);
         if leaderless {
             self.view.mark_stale();
