@@ -48,12 +48,19 @@ pub struct TopicView {
     pub id: TopicId,
     /// By partition number: its leader, where there is one, and that leader's epoch.
     pub partitions: Vec<(Option<BrokerId>, LeaderEpoch)>,
-    /// By partition number: the racks of its replicas; empty where brokers have none.
-    pub replica_racks: Vec<Vec<Name>>,
+    /// By partition number: the rack of each of its replicas, if the broker is up and has one.
+    pub replica_racks: Vec<Vec<Option<Name>>>,
     /// The partitions that have a leader, ascending.
     pub available: Rc<[u32]>,
     /// Whether it is one of Kafka's own.
     pub internal: bool,
+}
+
+impl TopicView {
+    /// By partition number: the racks of its replicas that are known.
+    pub fn known_racks(&self) -> Vec<Vec<Name>> {
+        self.replica_racks.iter().map(|racks| racks.iter().flatten().cloned().collect()).collect()
+    }
 }
 
 /// The partitions that have a leader.
@@ -218,10 +225,9 @@ impl ClusterView {
                 }
             }
             let racks_of = |partition: &PartitionMetadata| {
-                partition.replicas.iter().filter_map(|replica| racks.get(replica).cloned()).collect()
+                partition.replicas.iter().map(|replica| racks.get(replica).cloned()).collect()
             };
-            let replica_racks =
-                if racks.is_empty() { Vec::new() } else { topic.partitions.iter().map(racks_of).collect() };
+            let replica_racks = topic.partitions.iter().map(racks_of).collect();
             news |= before.is_none_or(|before| has_newer_epoch(&partitions, &before.partitions));
             self.topics.insert(
                 topic.name,

@@ -66,13 +66,17 @@ pub(super) struct Joining {
     is_leader: bool,
     /// An answer to JoinGroup, while the leader has still to learn of the members' topics.
     leading: Option<JoinGroupResponse>,
-    /// The partitions that the leader's assignment was made for (`assignmentSnapshot`).
-    assigned_for: Option<Vec<(Name, u32)>>,
+    /// What the leader's assignment was made for (`assignmentSnapshot`).
+    assigned_for: Option<Vec<(Name, Snapshot)>>,
     /// An answer to SyncGroup. poll() takes it, once its topics are known.
     arriving: Option<Assignment>,
     /// The last assignment that was taken, and its generation. Sticky assignors remember it, even once it is lost.
     remembered: Option<(Vec<(Name, u32)>, Generation)>,
 }
+
+/// How a leader knew a topic: by partition the racks of its replicas, which are empty unless it has a `client.rack` itself
+/// (KIP-881, `MetadataSnapshot`, `PartitionRackInfo`). A broker that is down has none.
+type Snapshot = Vec<BTreeSet<Option<Name>>>;
 
 /// What came of a JoinGroup.
 #[derive(Clone, Debug)]
@@ -364,12 +368,12 @@ impl Consumer {
         let known = |name: &&Name| {
             let topic = self.view.topic(name)?;
             let partitions = topic.partitions.len() as u32;
-            Some(((*name).clone(), Topic { partitions, replica_racks: topic.replica_racks.clone() }))
+            Some(((*name).clone(), Topic { partitions, replica_racks: topic.known_racks() }))
         };
         let topics: Topics = wanted.iter().filter_map(known).collect();
         self.membership.joining.is_leader = true;
         self.membership.joining.assigned_for =
-            Some(wanted.into_iter().map(|name| (name.clone(), self.partition_count(name))).collect());
+            Some(wanted.into_iter().map(|name| (name.clone(), self.snapshot(name))).collect());
         let assignor = response.protocol.as_deref().and_then(Assignor::by_name).unwrap_or(Assignor::Range);
         let assignments = match response.skip_assignment {
             // A static leader that has returned goes on with what there is (KIP-814).
@@ -385,8 +389,10 @@ impl Consumer {
         self.send_sync(now, assignments, out);
     }
 
-    fn partition_count(&self, topic: &str) -> u32 {
-        self.view.topic(topic).map_or(0, |topic| topic.partitions.len() as u32)
+    fn snapshot(&self, topic: &str) -> Snapshot {
+        let rack_counts = self.config.client_rack.is_some();
+        let racks_of = |racks: &Vec<Option<Name>>| racks.iter().filter(|_| rack_counts).cloned().collect();
+        self.view.topic(topic).map_or_else(Vec::new, |topic| topic.replica_racks.iter().map(racks_of).collect())
     }
 
     /// Whether the leader has seen a topic change since it shared the partitions (`rejoinNeededOrPending`).
@@ -394,7 +400,7 @@ impl Consumer {
         let joining = &self.membership.joining;
         let Some(before) = joining.assigned_for.as_ref().filter(|_| joining.is_leader) else { return false };
         let stable = self.membership.state == MemberState::Stable;
-        stable && before.iter().any(|(name, count)| self.partition_count(name) != *count)
+        stable && before.iter().any(|(name, known)| self.snapshot(name) != *known)
     }
 
     /// Whether the topics are others than those that it joined for.
