@@ -244,6 +244,8 @@ pub struct ReadShareGroupStateSummaryResponse {
     /// -1: not decided yet.
     pub start_offset: Offset,
     pub delivery_complete_count: i32,
+    /// The newest leader that has asked for the state; -1: none has.
+    pub leader_epoch: LeaderEpoch,
 }
 
 /// A tool asks the group's coordinator where a share group stands.
@@ -256,6 +258,16 @@ pub struct DescribeShareGroupOffsetsRequest {
 pub struct DescribeShareGroupOffsetsResponse {
     pub error: ErrorCode,
     pub group: Name,
-    /// Start offset, -1 where there is none yet, and how many records from there on need no delivery any more.
-    pub partitions: Vec<(TopicPartition, Offset, i32)>,
+    pub partitions: Vec<DescribedSharePartition>,
+}
+
+/// Where a share group stands in a partition.
+#[derive(Clone, Debug)]
+pub struct DescribedSharePartition {
+    pub partition: TopicPartition,
+    /// -1 where there is none yet.
+    pub start_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// How many records from the start on need no delivery any more; -1 where nobody knows.
+    pub delivery_complete_count: i32,
 }

@@ -259,6 +259,7 @@ impl Shard {
                     error,
                     start_offset: state.known.start_offset,
                     delivery_complete_count: state.known.delivery_complete_count,
+                    leader_epoch: state.known.leader_epoch,
                 };
                 Ok((None, Response::ReadShareGroupStateSummary(response)))
             }
@@ -390,7 +391,8 @@ fn read_error(key: SharePartitionKey, error: ErrorCode) -> ReadShareGroupStateRe
 }
 
 fn summary_error(key: SharePartitionKey, error: ErrorCode) -> ReadShareGroupStateSummaryResponse {
-    ReadShareGroupStateSummaryResponse { key, error, start_offset: -1, delivery_complete_count: -1 }
+    let leader_epoch = LeaderEpoch(0);
+    ReadShareGroupStateSummaryResponse { key, error, start_offset: -1, delivery_complete_count: -1, leader_epoch }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::super::config::Isolation;
 use super::super::error::ErrorCode;
 use super::super::ids::{BrokerId, Name, Offset, TopicId, TopicPartition};
 use super::super::message::share::{
-    DescribeShareGroupOffsetsRequest, DescribedShareGroup, DescribedShareMember, ShareGroupDescribeRequest,
+    DescribeShareGroupOffsetsRequest, DescribedShareGroup, DescribedShareMember, DescribedSharePartition,
+    ShareGroupDescribeRequest,
 };
 use super::super::message::{
     FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, ListedGroup, MetadataRequest, MetadataResponse,
@@ -46,8 +47,7 @@ pub struct Talk {
 struct Description {
     group: DescribedShareGroup,
     coordinator: BrokerId,
-    /// Start offsets, and how many records from there on need no delivery.
-    offsets: Vec<(TopicPartition, Offset, i32)>,
+    offsets: Vec<DescribedSharePartition>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,14 +134,15 @@ impl Talk {
 
     fn all_described(&mut self, paper: &mut Paper) -> Next {
         let partitions = self.described.values().flat_map(|described| &described.offsets);
-        let leaders: BTreeSet<BrokerId> = partitions.filter_map(|(of, ..)| self.leaders.get(of)).copied().collect();
+        let leaders: BTreeSet<BrokerId> =
+            partitions.filter_map(|at| self.leaders.get(&at.partition)).copied().collect();
         self.unasked = leaders.into_iter().collect();
         self.stage = Stage::Ends;
         self.next(paper)
     }
 
     fn ends_request(&self, leader: BrokerId) -> Request {
-        let partitions = self.described.values().flat_map(|described| &described.offsets).map(|(of, ..)| *of);
+        let partitions = self.described.values().flat_map(|described| &described.offsets).map(|at| at.partition);
         let led: BTreeSet<TopicPartition> = partitions.filter(|of| self.leaders.get(of) == Some(&leader)).collect();
         Request::ListOffsets(ListOffsetsRequest {
             replica: None,
@@ -275,13 +276,9 @@ impl Talk {
     /// `printOffsets`
     fn print_offsets(&self, described: &Description, verbose: bool, paper: &mut Paper) {
         let group = &*described.group.group;
-        let name = |of: &TopicPartition| self.names.get(&of.topic).cloned();
-        let mut rows: Vec<(Name, TopicPartition, Option<Offset>, i32)> = described
-            .offsets
-            .iter()
-            .filter_map(|(of, start, done)| Some((name(of)?, *of, Some(*start).filter(|start| *start >= 0), *done)))
-            .collect();
-        rows.sort();
+        let known = |at: &DescribedSharePartition| Some((self.names.get(&at.partition.topic)?.clone(), at.clone()));
+        let mut rows: Vec<(Name, DescribedSharePartition)> = described.offsets.iter().filter_map(known).collect();
+        rows.sort_by_key(|(topic, at)| (topic.clone(), at.partition));
         if rows.is_empty() {
             return paper.line(&format!("\nShare group '{group}' has no offset information."));
         }
@@ -292,11 +289,15 @@ impl Talk {
             paper.line(&format!("{group:groups$} {topic:topics$} {partition:10} {epoch}{start:13} {lag}"));
         };
         row(["GROUP", "TOPIC", "PARTITION", "LEADER-EPOCH", "START-OFFSET", "LAG"]);
-        for (topic, of, start, done) in &rows {
-            let end = self.ends.get(of).filter(|_| *done >= 0);
-            let lag = start.zip(end).map(|(start, end)| (end - start - Offset::from(*done)).max(0));
-            let (start, lag) = (or_missing(*start), or_missing(lag));
-            row([group, topic, &of.partition.to_string(), "-", &start, &lag]);
+        for (topic, at) in &rows {
+            let DescribedSharePartition { partition, start_offset, leader_epoch, delivery_complete_count } = at;
+            // Where there is no start offset nothing else is told either (`ListShareGroupOffsetsHandler`).
+            let start = Some(*start_offset).filter(|start| *start >= 0);
+            let epoch = Some(leader_epoch.0).filter(|epoch| start.is_some() && *epoch >= 0);
+            let end = self.ends.get(partition).filter(|_| *delivery_complete_count >= 0);
+            let lag = start.zip(end).map(|(start, end)| (end - start - Offset::from(*delivery_complete_count)).max(0));
+            let (epoch, start, lag) = (or_missing(epoch), or_missing(start), or_missing(lag));
+            row([group, topic, &partition.partition.to_string(), &epoch, &start, &lag]);
         }
     }
 }

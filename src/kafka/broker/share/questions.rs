@@ -8,8 +8,8 @@ use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::ids::{LeaderEpoch, Node, Offset, SHARE_STATE_TOPIC, TopicPartition};
 use crate::kafka::message::share::{
-    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, InitializeShareGroupStateRequest,
-    ReadShareGroupStateRequest, ReadShareGroupStateSummaryRequest, SharePartitionKey,
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, DescribedSharePartition,
+    InitializeShareGroupStateRequest, ReadShareGroupStateRequest, ReadShareGroupStateSummaryRequest, SharePartitionKey,
 };
 use crate::kafka::message::{Request, Response};
 use crate::kafka::share::state::{self, Answer, Asker, Outcome};
@@ -52,7 +52,7 @@ pub(super) struct Summary {
     correlation_id: u32,
     request: DescribeShareGroupOffsetsRequest,
     left: u32,
-    found: Vec<(TopicPartition, Offset, i32)>,
+    found: Vec<DescribedSharePartition>,
 }
 
 impl Question {
@@ -224,14 +224,17 @@ impl Broker {
                 let Some(summary) = question.summary else { return };
                 let Some(gathered) = self.share.summaries.get_mut(&summary) else { return };
                 gathered.left -= 1;
-                if answer.error.is_none() {
-                    let found = (answer.key.partition, answer.start_offset, answer.delivery_complete_count);
-                    gathered.found.push(found);
-                }
+                // What cannot be read counts as not there yet, and is no error.
+                gathered.found.push(DescribedSharePartition {
+                    partition: answer.key.partition,
+                    start_offset: answer.start_offset,
+                    leader_epoch: answer.leader_epoch,
+                    delivery_complete_count: answer.delivery_complete_count,
+                });
                 if gathered.left == 0
                     && let Some(mut gathered) = self.share.summaries.remove(&summary)
                 {
-                    gathered.found.sort();
+                    gathered.found.sort_by_key(|found| found.partition);
                     let (error, group) = (ErrorCode::None, gathered.request.group);
                     let response = DescribeShareGroupOffsetsResponse { error, group, partitions: gathered.found };
                     let response = Response::DescribeShareGroupOffsets(response);
