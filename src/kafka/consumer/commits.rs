@@ -271,8 +271,9 @@ impl Consumer {
         if let Some(group) = self.group.clone() {
             out.note(Fact::CommitFailed { group, error });
         }
-        // A member of the consumer protocol may have come to another epoch meanwhile, and commits under that one.
-        let outdated = error == ErrorCode::StaleMemberEpoch && why != CommitFor::Interval;
+        // A member of the consumer protocol may have come to another epoch meanwhile. The commit before a reconciliation is
+        // made again under that one; commitSync() fails.
+        let outdated = error == ErrorCode::StaleMemberEpoch && why == CommitFor::Revocation;
         let outdated = outdated && self.membership.state() == MemberState::Stable;
         // What it read of a topic that is no more it can never commit; the consumer protocol does not wait for that
         // (`autoCommitSyncBeforeRebalanceWithRetries`).
