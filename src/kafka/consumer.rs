@@ -5,7 +5,8 @@
 //! this order: it keeps its place in the group (finds the coordinator, gives up its partitions and joins again when a
 //! rebalance calls), commits positions every `auto.commit.interval.ms`, looks up positions that it lacks, returns up to
 //! `max.poll.records` that have come already, and asks for more. A poll() that has nothing to return goes on until
-//! something comes. While the application works, answers still come in, and heartbeats go out in the background.
+//! something comes. While the application works, answers still come in, and heartbeats go out in the background; but who
+//! waits in JoinGroup has no background, and takes the answer in poll().
 //!
 //! What a commit says is therefore always done: positions are committed inside poll(), when the work on everything that
 //! earlier polls returned is over. What a crash interrupts has not been committed, and another member gets it again.
