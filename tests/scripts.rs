@@ -300,6 +300,7 @@ fn kind(fact: &Fact) -> &'static str {
         Fact::AcquisitionEnded { .. } => "acquisition-ended",
         Fact::ShareStartAdvanced { .. } => "share-start",
         Fact::SharePartitionFenced { .. } => "share-fenced",
+        Fact::ShareGroupForgotten { .. } => "share-forgotten",
         Fact::OffsetCommitted { .. } => "committed",
         Fact::ToolFinished { .. } => "tool",
     }

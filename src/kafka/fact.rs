@@ -523,12 +523,16 @@ pub enum Fact {
         to: Offset,
     },
     /// What was written in this epoch comes too late, and the leader lets go of all that it knows of the partition: who
-    /// has which records. It asks the share coordinator again.
+    /// has which records. For the next request it asks the share coordinator again.
     SharePartitionFenced {
         group: Name,
         partition: TopicPartition,
         leader_epoch: LeaderEpoch,
         error: ErrorCode,
+    },
+    /// No member of the group has a session with the broker any more: it lets go of all that it knows of the group.
+    ShareGroupForgotten {
+        group: Name,
     },
 
     // Tools

@@ -478,6 +478,9 @@ fn tell(stamped: &Stamped, names: &Names) -> Option<Told> {
             let text = format!("{who} forgets who of {group} has what of {}: {error}.", p(partition));
             (Warn, Listed, "share", text)
         }
+        Fact::ShareGroupForgotten { group } => {
+            (Plain, Minor, "share", format!("{who} forgets {group}: no member of it is connected any more."))
+        }
         Fact::OffsetDeleted { group, partition } if !internal(partition) => {
             (Warn, Listed, "offset", format!("{group} has no committed offset of {} any more.", p(partition)))
         }

@@ -291,6 +291,10 @@ impl Checks {
                     let Some(broker) = broker else { continue };
                     self.share.fenced(broker, group, *partition, (*leader_epoch, *error));
                 }
+                Fact::ShareGroupForgotten { group } => {
+                    let Some(broker) = broker else { continue };
+                    self.share.forgotten(broker, group);
+                }
                 Fact::OffsetDeleted { group, partition } => self.groups.offset_deleted(group, *partition),
                 Fact::OffsetCommitted { group, partition, offset } => {
                     let Some(broker) = broker else { continue };

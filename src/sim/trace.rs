@@ -364,6 +364,7 @@ impl Names {
             Fact::SharePartitionFenced { group, partition, leader_epoch, error } => {
                 format!("{group} {} share-partition fenced: epoch={leader_epoch} {error}", p(partition))
             }
+            Fact::ShareGroupForgotten { group } => format!("{group} forgotten: no sessions"),
             Fact::ToolFinished { output, ok } => format!("tool {} {:?}", if *ok { "ok" } else { "failed" }, output),
         }
     }

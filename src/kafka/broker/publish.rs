@@ -140,7 +140,7 @@ impl Broker {
         // Only a follower lets go of them (`onBecomingFollower`): whoever leads on, in another epoch, keeps what it has.
         let forgets = new_epoch && self.config.makes(Mistake::ShareHoldersForgotten);
         if led && (!leads || forgets) {
-            self.close_windows(now, partition, out);
+            self.close_windows(partition, out);
         }
         if leads {
             self.after_isr_change(now, partition, out);
@@ -165,7 +165,7 @@ impl Broker {
         if self.is_share_state_topic(partition.topic) {
             self.keep_share_states(now, partition, out);
         }
-        self.close_windows(now, partition, out);
+        self.close_windows(partition, out);
         self.wake_everyone(partition, out);
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A window on a partition is opened when the first member asks for it: the share coordinator is asked where the group
 //! stands ([`questions`]). A request may wait for several things, and is answered when all are there: the window, records
-//! that can be acquired, and the share coordinator's word that acknowledgements are safe.
+//! that can be acquired, and the share coordinator's word that acknowledgements are safe. It waits for the windows that it
+//! found: where one of them is let go of meanwhile, the request comes back without that partition when its time is over.
 
 mod questions;
 mod requests;
@@ -16,7 +17,7 @@ use crate::kafka::config::ShareOffsetReset;
 use crate::kafka::effects::{Effects, Timer};
 use crate::kafka::error::ErrorCode;
 use crate::kafka::fact::Fact;
-use crate::kafka::ids::{LeaderEpoch, Node, Offset, TopicPartition};
+use crate::kafka::ids::{LeaderEpoch, Name, Node, Offset, TopicPartition};
 use crate::kafka::message::share::{
     ReadShareGroupStateResponse, ShareFetchRequest, ShareFetchedPartition, SharePartitionKey, StateBatch,
     WriteShareGroupStateRequest,
@@ -46,14 +47,18 @@ pub(super) struct Share {
 /// A group's window on a partition (`SharePartitionState`).
 #[derive(Clone, Debug)]
 enum Window {
-    /// The share coordinator has been asked this, in the epoch in which the broker leads.
-    Loading {
-        question: u64,
-        epoch: LeaderEpoch,
-    },
-    Open(Box<SharePartition>),
-    /// It did not answer, or with this.
-    Failed(ErrorCode),
+    /// The share coordinator has been asked this, in the epoch in which the broker leads, for that exchange.
+    Loading { question: u64, epoch: LeaderEpoch, opener: u64 },
+    /// The question tells it from others of its group and partition.
+    Open { question: u64, window: Box<SharePartition> },
+}
+
+impl Window {
+    fn question(&self) -> u64 {
+        match self {
+            Self::Loading { question, .. } | Self::Open { question, .. } => *question,
+        }
+    }
 }
 
 /// A request of a member.
@@ -81,7 +86,10 @@ struct Acknowledged {
 #[derive(Clone, Debug)]
 struct FetchPart {
     request: ShareFetchRequest,
-    partitions: Vec<TopicPartition>,
+    /// Each with the window that it waits for.
+    partitions: Vec<(TopicPartition, u64)>,
+    /// Partitions without a window, and why.
+    erroneous: BTreeMap<TopicPartition, ErrorCode>,
     fetched: Option<Vec<ShareFetchedPartition>>,
 }
 
@@ -93,8 +101,8 @@ impl Share {
 
     fn window_mut(&mut self, key: &SharePartitionKey) -> Option<&mut SharePartition> {
         match self.windows.get_mut(key)? {
-            Window::Open(window) => Some(window),
-            Window::Loading { .. } | Window::Failed(_) => None,
+            Window::Open { window, .. } => Some(window),
+            Window::Loading { .. } => None,
         }
     }
 }
@@ -103,17 +111,23 @@ impl Broker {
     /// Every window that is open here, by group and partition.
     pub fn share_partitions(&self) -> impl Iterator<Item = &SharePartition> {
         self.share.windows.values().filter_map(|window| match window {
-            Window::Open(window) => Some(&**window),
-            Window::Loading { .. } | Window::Failed(_) => None,
+            Window::Open { window, .. } => Some(&**window),
+            Window::Loading { .. } => None,
         })
     }
 
     /// One group's window on a partition, if it is open here.
     pub fn share_partition(&self, key: &SharePartitionKey) -> Option<&SharePartition> {
         match self.share.windows.get(key)? {
-            Window::Open(window) => Some(window),
-            Window::Loading { .. } | Window::Failed(_) => None,
+            Window::Open { window, .. } => Some(window),
+            Window::Loading { .. } => None,
         }
+    }
+
+    /// Where groups stand, as the share coordinator here has it: start offsets, and how many records from there on need no
+    /// delivery, with the epoch in which it leads.
+    pub fn share_standings(&self) -> impl Iterator<Item = (LeaderEpoch, &SharePartitionKey, Offset, i32)> {
+        self.share.coordinator.standings()
     }
 
     pub(super) fn on_share_request(
@@ -157,17 +171,36 @@ impl Broker {
         for session in self.share.sessions.of_node(peer) {
             self.close_share_session(now, &session, out);
         }
+        if let Some(group) = self.share.sessions.group_left_empty(peer) {
+            self.forget_share_group(group, out);
+        }
+    }
+
+    /// No member of the group is connected: the next one finds everything as the share coordinator has it (`onGroupEmpty`).
+    fn forget_share_group(&mut self, group: Name, out: &mut Effects) {
+        let keys: Vec<SharePartitionKey> =
+            self.share.windows.keys().filter(|key| key.group == group).cloned().collect();
+        if keys.is_empty() {
+            return;
+        }
+        for key in keys {
+            self.close_window(&key, out);
+        }
+        out.note(Fact::ShareGroupForgotten { group });
+    }
+
+    fn close_window(&mut self, key: &SharePartitionKey, out: &mut Effects) {
+        self.share.windows.remove(key);
+        out.cancel_timer(Timer::AcquisitionLock { group: key.group.clone(), partition: key.partition });
     }
 
     /// `releaseSession`
     fn close_share_session(&mut self, now: Instant, session: &SessionKey, out: &mut Effects) {
         let (group, member) = session;
-        self.share.sessions.close(session);
-        // A partition that was taken out of the session may still have given it records.
-        let keys: Vec<SharePartitionKey> =
-            self.share.windows.keys().filter(|key| key.group == *group).cloned().collect();
         let limits = Limits::of(&self.config);
-        for key in keys {
+        // A partition that was taken out of the session may still have given it records: they wait for the lock's end.
+        for partition in self.share.sessions.close(session) {
+            let key = SharePartitionKey { group: group.clone(), partition };
             let write = self.share.next_id();
             let Some(window) = self.share.window_mut(&key) else { continue };
             let changed = window.release(member, &limits, write);
@@ -178,40 +211,28 @@ impl Broker {
         }
     }
 
-    /// The window of a group on a partition, from now on: it is opened if it was not, and `None` until that is done.
+    /// Which window a group has on a partition from now on: it is opened if there is none (`getOrCreateSharePartition`).
     fn open_window(
         &mut self,
         now: Instant,
         key: &SharePartitionKey,
+        opener: u64,
         out: &mut Effects,
-    ) -> Result<Option<&mut SharePartition>, ErrorCode> {
+    ) -> Result<u64, ErrorCode> {
         let Some(replica) = self.replicas.get(&key.partition) else {
             return Err(self.error_of_missing(key.partition));
         };
         if !replica.is_leader() {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        if let Some(Window::Failed(error)) = self.share.windows.get(key) {
-            let error = *error;
-            // Whoever asks next begins anew.
-            self.share.windows.remove(key);
-            return Err(error);
+        if let Some(window) = self.share.windows.get(key) {
+            return Ok(window.question());
         }
-        if !self.share.windows.contains_key(key) {
-            let epoch = replica.leader_epoch();
-            let question = self.share.next_id();
-            self.share.windows.insert(key.clone(), Window::Loading { question, epoch });
-            self.ask_where_group_stands(now, key, question, epoch, out);
-        }
-        let limits = self.replicas.get(&key.partition).map(|replica| replica.log().start());
-        let window = self.share.window_mut(key);
-        Ok(match (window, limits) {
-            (Some(window), Some(log_start)) => {
-                window.log_start_moved(log_start, out);
-                Some(window)
-            }
-            _ => None,
-        })
+        let epoch = replica.leader_epoch();
+        let question = self.share.next_id();
+        self.share.windows.insert(key.clone(), Window::Loading { question, epoch, opener });
+        self.ask_where_group_stands(now, key, question, epoch, out);
+        Ok(question)
     }
 
     /// The share coordinator has said where a group stands (`SharePartition.maybeInitialize`).
@@ -224,28 +245,35 @@ impl Broker {
         out: &mut Effects,
     ) {
         // An earlier window may have asked, too: what it hears is of no use to this one.
-        let epoch = match self.share.windows.get(key) {
-            Some(Window::Loading { question, epoch }) if *question == id => *epoch,
+        let (epoch, opener) = match self.share.windows.get(key) {
+            Some(Window::Loading { question, epoch, opener }) if *question == id => (*epoch, *opener),
             _ => return,
         };
-        let leads = self.replicas.get(&key.partition).filter(|replica| replica.is_leader());
-        let window = match leads {
-            Some(_) if !answer.error.is_none() => Window::Failed(error_for_members(answer.error)),
-            None => Window::Failed(ErrorCode::NotLeaderOrFollower),
-            Some(replica) if self.config.makes(Mistake::ShareStateForgotten) => {
-                let start = replica.log().start();
-                Window::Open(Box::new(SharePartition::load(key.clone(), epoch, answer.state_epoch, start, &[], out)))
+        let replica = self.replicas.get(&key.partition).filter(|replica| replica.is_leader());
+        let start = match replica {
+            Some(_) if !answer.error.is_none() => Err(error_for_members(answer.error)),
+            None => Err(ErrorCode::NotLeaderOrFollower),
+            Some(replica) if self.config.makes(Mistake::ShareStateForgotten) => Ok((replica.log().start(), &[][..])),
+            Some(replica) => {
+                self.begin_at(replica, epoch, answer.start_offset).map(|start| (start, &answer.batches[..]))
             }
-            Some(replica) => match self.begin_at(replica, epoch, answer.start_offset) {
-                Ok(start) => {
-                    let state_epoch = answer.state_epoch;
-                    let window = SharePartition::load(key.clone(), epoch, state_epoch, start, &answer.batches, out);
-                    Window::Open(Box::new(window))
-                }
-                Err(error) => Window::Failed(error),
-            },
         };
-        self.share.windows.insert(key.clone(), window);
+        match start {
+            Ok((start, batches)) => {
+                let window = SharePartition::load(key.clone(), epoch, answer.state_epoch, start, batches, out);
+                let window = Window::Open { question: id, window: Box::new(window) };
+                self.share.windows.insert(key.clone(), window);
+            }
+            // Whoever asked for it first hears why there is none, the others only that there is nothing; the next request
+            // begins anew (`handleInitializationException`).
+            Err(error) => {
+                self.share.windows.remove(key);
+                let opener = self.share.exchanges.get_mut(&opener).and_then(|exchange| exchange.fetch.as_mut());
+                if let Some(fetch) = opener {
+                    fetch.erroneous.insert(key.partition, error);
+                }
+            }
+        }
         self.wake_share_fetches_of(now, key, out);
     }
 
@@ -271,16 +299,11 @@ impl Broker {
 
     /// The broker does not lead the partition any more: its windows are of the past (`SharePartitionListener`). What is
     /// being written of them goes on, and whoever waits for it hears how it ends.
-    pub(super) fn close_windows(&mut self, now: Instant, partition: TopicPartition, out: &mut Effects) {
+    pub(super) fn close_windows(&mut self, partition: TopicPartition, out: &mut Effects) {
         let keys: Vec<SharePartitionKey> =
             self.share.windows.keys().filter(|key| key.partition == partition).cloned().collect();
         for key in keys {
-            self.share.windows.remove(&key);
-            out.cancel_timer(Timer::AcquisitionLock { group: key.group.clone(), partition });
-        }
-        let concerned: Vec<u64> = self.share.exchanges.keys().copied().collect();
-        for id in concerned {
-            self.try_share_fetch(now, id, false, out);
+            self.close_window(&key, out);
         }
     }
 
@@ -304,7 +327,7 @@ impl Broker {
     ) {
         let waiting = self.share.exchanges.iter().filter(|(_, exchange)| {
             let fetch = exchange.fetch.as_ref().filter(|fetch| fetch.fetched.is_none());
-            fetch.is_some_and(|fetch| fetch.partitions.iter().any(|of| waits_for(&exchange.session, of)))
+            fetch.is_some_and(|fetch| fetch.partitions.iter().any(|(of, _)| waits_for(&exchange.session, of)))
         });
         let waiting: Vec<u64> = waiting.map(|(id, _)| *id).collect();
         for id in waiting {

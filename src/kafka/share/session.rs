@@ -14,7 +14,12 @@ pub type SessionKey = (Name, Name);
 
 /// The sessions of one broker (`ShareSessionCache`).
 #[derive(Clone, Debug, Default)]
-pub struct ShareSessions(BTreeMap<SessionKey, ShareSession>);
+pub struct ShareSessions {
+    open: BTreeMap<SessionKey, ShareSession>,
+    /// By connection the group of the session that was last opened there, which may be closed by now
+    /// (`connectionIdToSessionMap`).
+    groups: BTreeMap<Node, Name>,
+}
 
 #[derive(Clone, Debug)]
 struct ShareSession {
@@ -37,10 +42,11 @@ impl ShareSessions {
         forgotten: &[TopicPartition],
     ) -> Result<Vec<TopicPartition>, ErrorCode> {
         if epoch == FINAL_SESSION_EPOCH {
-            return self.0.get(key).map(|_| Vec::new()).ok_or(ErrorCode::ShareSessionNotFound);
+            return self.open.get(key).map(|_| Vec::new()).ok_or(ErrorCode::ShareSessionNotFound);
         }
         if epoch == FIRST_SESSION_EPOCH {
-            self.0.insert(key.clone(), ShareSession { node, epoch, partitions: BTreeSet::new() });
+            self.open.insert(key.clone(), ShareSession { node, epoch, partitions: BTreeSet::new() });
+            self.groups.insert(node, key.0.clone());
         }
         let session = self.take_turn(key, epoch)?;
         session.partitions.extend(added);
@@ -58,13 +64,13 @@ impl ShareSessions {
     pub fn acknowledge(&mut self, key: &SessionKey, epoch: i32) -> Result<(), ErrorCode> {
         match epoch {
             FIRST_SESSION_EPOCH => Err(ErrorCode::InvalidShareSessionEpoch),
-            FINAL_SESSION_EPOCH => self.0.get(key).map(|_| ()).ok_or(ErrorCode::ShareSessionNotFound),
+            FINAL_SESSION_EPOCH => self.open.get(key).map(|_| ()).ok_or(ErrorCode::ShareSessionNotFound),
             _ => self.take_turn(key, epoch).map(|_| ()),
         }
     }
 
     fn take_turn(&mut self, key: &SessionKey, epoch: i32) -> Result<&mut ShareSession, ErrorCode> {
-        let session = self.0.get_mut(key).ok_or(ErrorCode::ShareSessionNotFound)?;
+        let session = self.open.get_mut(key).ok_or(ErrorCode::ShareSessionNotFound)?;
         if session.epoch != epoch {
             return Err(ErrorCode::InvalidShareSessionEpoch);
         }
@@ -74,12 +80,20 @@ impl ShareSessions {
 
     /// Closes a session. Returns what it was about.
     pub fn close(&mut self, key: &SessionKey) -> BTreeSet<TopicPartition> {
-        self.0.remove(key).map(|session| session.partitions).unwrap_or_default()
+        self.open.remove(key).map(|session| session.partitions).unwrap_or_default()
+    }
+
+    /// A connection is gone, and its sessions are closed. Returns its group if no session is left of that
+    /// (`checkAndNotifyListenersOnGroupEmpty`).
+    pub fn group_left_empty(&mut self, node: Node) -> Option<Name> {
+        let group = self.groups.remove(&node)?;
+        let is_empty = !self.open.keys().any(|(of, _)| *of == group);
+        is_empty.then_some(group)
     }
 
     /// The sessions on a connection.
     pub fn of_node(&self, node: Node) -> Vec<SessionKey> {
-        self.0.iter().filter(|(_, session)| session.node == node).map(|(key, _)| key.clone()).collect()
+        self.open.iter().filter(|(_, session)| session.node == node).map(|(key, _)| key.clone()).collect()
     }
 }
 

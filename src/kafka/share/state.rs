@@ -120,6 +120,17 @@ impl ShareCoordinator {
         waiting.into_iter().map(|(_, answer)| refuse(answer, ErrorCode::NotCoordinator)).collect()
     }
 
+    /// Where groups stand that have begun: start offset and how many records from there on need no delivery, with the epoch
+    /// of who knows it.
+    pub fn standings(&self) -> impl Iterator<Item = (LeaderEpoch, &SharePartitionKey, Offset, i32)> {
+        self.shards.values().flat_map(|shard| {
+            let states = shard.states.iter().filter(|(_, state)| state.known.start_offset >= 0);
+            states.map(|(key, State { known, .. })| {
+                (shard.epoch, key, known.start_offset, known.delivery_complete_count.max(0))
+            })
+        })
+    }
+
     /// Handles InitializeShareGroupState, ReadShareGroupState, WriteShareGroupState and ReadShareGroupStateSummary. The
     /// partition is the one that the share-partition belongs to.
     pub fn on_request(

@@ -8,7 +8,7 @@ use super::World;
 use crate::kafka::coordinator::{Group, GroupCoordinator};
 use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
-use crate::kafka::ids::{BrokerId, Node, TopicPartition, is_internal_topic};
+use crate::kafka::ids::{BrokerId, LeaderEpoch, Name, Node, Offset, TopicPartition, is_internal_topic};
 use crate::kafka::log::Log;
 use crate::kafka::message::ensemble::ZnodeData;
 use crate::kafka::metadata::{MetadataImage, PartitionRegistration};
@@ -254,17 +254,11 @@ impl World {
             (member.client_id().unwrap_or(id).to_string(), partitions.collect())
         });
         let members = members.collect();
-        let windows = self.brokers().filter_map(|(_, _, broker)| broker).flat_map(|broker| {
-            let led = move |of: TopicPartition| broker.replica(of).is_some_and(|replica| replica.is_leader());
-            broker.share_partitions().filter(move |window| led(window.key().partition))
-        });
-        let leaders = self.leaders();
-        let offsets: BTreeMap<String, OffsetReport> = windows
-            .filter(|window| window.key().group == *group.id())
-            .map(|window| {
-                let partition = window.key().partition;
-                let log_end = leaders.of(partition).map_or(0, |replica| replica.high_watermark());
-                let (committed, lag) = (Some(window.start()), Some(window.lag(log_end)));
+        let offsets: BTreeMap<String, OffsetReport> = self
+            .share_offsets(group.id())
+            .into_iter()
+            .map(|(partition, (start, log_end, lag))| {
+                let (committed, lag) = (Some(start), Some(lag));
                 (self.names.partition(partition), OffsetReport { committed, log_end, lag })
             })
             .collect();
@@ -277,6 +271,35 @@ impl World {
             members,
             offsets,
         }
+    }
+
+    /// Where a share group stands in each partition: its start, the high watermark, and how many records still need
+    /// delivery. That is as the leader counts them; where none has opened the share-partition, as the share coordinator
+    /// does.
+    pub fn share_offsets(&self, group: &Name) -> BTreeMap<TopicPartition, (Offset, Offset, i64)> {
+        let brokers = || self.brokers().filter_map(|(_, _, broker)| broker);
+        let mut known: BTreeMap<TopicPartition, (LeaderEpoch, Offset, Offset)> = BTreeMap::new();
+        for (epoch, key, start, done) in brokers().flat_map(|broker| broker.share_standings()) {
+            let is_news = known.get(&key.partition).is_none_or(|(newest, ..)| *newest <= epoch);
+            if key.group == *group && is_news {
+                known.insert(key.partition, (epoch, start, Offset::from(done)));
+            }
+        }
+        let leaders = self.leaders();
+        let end = |of: TopicPartition| leaders.of(of).map_or(0, |replica| replica.high_watermark());
+        let coordinated =
+            known.into_iter().map(|(of, (_, start, done))| (of, (start, end(of), (end(of) - start - done).max(0))));
+        let mut offsets: BTreeMap<TopicPartition, (Offset, Offset, i64)> = coordinated.collect();
+        for broker in brokers() {
+            let led = |of: TopicPartition| broker.replica(of).is_some_and(|replica| replica.is_leader());
+            for window in broker.share_partitions().filter(|window| window.key().group == *group) {
+                let of = window.key().partition;
+                if led(of) {
+                    offsets.insert(of, (window.start(), end(of), window.lag(end(of))));
+                }
+            }
+        }
+        offsets
     }
 
     /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.

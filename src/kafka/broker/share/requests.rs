@@ -1,5 +1,7 @@
 //! ShareFetch and ShareAcknowledge (`KafkaApis.handleShareFetchRequest`, `handleShareAcknowledgeRequest`).
 
+use std::collections::BTreeMap;
+
 use super::questions::Heed;
 use super::{Acknowledged, Broker, Exchange, FetchPart};
 use crate::kafka::effects::{Effects, Timer};
@@ -52,7 +54,7 @@ impl Broker {
         let closes = epoch == FINAL_SESSION_EPOCH;
         let fetched = (closes || request.is_renewal || partitions.is_empty()).then(Vec::new);
         let waits = fetched.is_none();
-        let fetch = Some(FetchPart { request, partitions, fetched });
+        let fetch = Some(FetchPart { request, partitions: Vec::new(), erroneous: BTreeMap::new(), fetched });
         self.share
             .exchanges
             .insert(id, Exchange { from, correlation_id, session, fetch, acknowledged: Vec::new(), closes });
@@ -60,8 +62,31 @@ impl Broker {
             out.set_timer(now + max_wait, Timer::DelayedShareFetch { id });
         }
         self.acknowledge(now, id, acknowledgements, out);
-        self.try_share_fetch(now, id, false, out);
+        if waits {
+            let is_hopeless = !self.find_windows(now, id, &partitions, out);
+            self.try_share_fetch(now, id, is_hopeless, out);
+        }
         self.try_finish_exchange(now, id, out);
+    }
+
+    /// Finds the windows that a ShareFetch is about. Returns whether there is any (`processShareFetch`).
+    fn find_windows(&mut self, now: Instant, id: u64, partitions: &[TopicPartition], out: &mut Effects) -> bool {
+        let Some(group) = self.share.exchanges.get(&id).map(|exchange| exchange.session.0.clone()) else { return true };
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for partition in partitions {
+            let key = SharePartitionKey { group: group.clone(), partition: *partition };
+            match self.open_window(now, &key, id, out) {
+                Ok(window) => found.push((*partition, window)),
+                Err(error) => missing.push((*partition, error)),
+            }
+        }
+        let finds_any = !found.is_empty();
+        if let Some(fetch) = self.share.exchanges.get_mut(&id).and_then(|exchange| exchange.fetch.as_mut()) {
+            fetch.partitions = found;
+            fetch.erroneous.extend(missing);
+        }
+        finds_any
     }
 
     pub(super) fn on_share_acknowledge(
@@ -128,29 +153,20 @@ impl Broker {
         let Some(fetch) = exchange.fetch.as_ref().filter(|fetch| fetch.fetched.is_none()) else { return };
         let (session, request, partitions) =
             (exchange.session.clone(), fetch.request.clone(), fetch.partitions.clone());
-        let mut fetched = Vec::new();
-        for partition in &partitions {
-            let key = SharePartitionKey { group: session.0.clone(), partition: *partition };
-            if let Err(error) = self.open_window(now, &key, out) {
-                fetched.push(self.failed_fetch(*partition, error));
-            }
-        }
-        // A window may have opened at once, and then this request had its turn already.
-        let is_settled = |fetch: &FetchPart| fetch.fetched.is_some();
-        let exchange = self.share.exchanges.get(&id);
-        if exchange.is_none_or(|exchange| exchange.fetch.as_ref().is_none_or(is_settled)) {
-            return;
-        }
-        let share = request.max_bytes / u32::try_from(partitions.len().max(1)).unwrap_or(u32::MAX);
+        let erroneous = fetch.erroneous.clone();
+        let errors = erroneous.iter().map(|(partition, error)| self.failed_fetch(*partition, *error));
+        let mut fetched: Vec<ShareFetchedPartition> = errors.collect();
+        let asked =
+            partitions.iter().filter(|(partition, _)| !erroneous.contains_key(partition)).count() + fetched.len();
+        let share = request.max_bytes / u32::try_from(asked.max(1)).unwrap_or(u32::MAX);
         let mut left = request.max_records;
-        for partition in &partitions {
-            let found = self.acquire(now, &session, &request, *partition, (share, left), out);
+        for (partition, window) in partitions {
+            let found = self.acquire(now, &session, &request, (partition, window), (share, left), out);
             left = left.saturating_sub(found.iter().flat_map(|found| &found.acquired).map(count).sum());
             fetched.extend(found);
         }
-        let only_errors = fetched.len() == partitions.len() && fetched.iter().all(|found| !found.error.is_none());
         let has_records = fetched.iter().any(|found| !found.acquired.is_empty());
-        if !has_records && !only_errors && !is_late {
+        if !has_records && !is_late {
             return;
         }
         out.cancel_timer(Timer::DelayedShareFetch { id });
@@ -168,16 +184,22 @@ impl Broker {
         now: Instant,
         (group, member): &SessionKey,
         request: &ShareFetchRequest,
-        partition: TopicPartition,
+        (partition, window): (TopicPartition, u64),
         (max_bytes, max_records): (u32, u32),
         out: &mut Effects,
     ) -> Option<ShareFetchedPartition> {
         let key = SharePartitionKey { group: group.clone(), partition };
+        // The window that it waits for may be gone, and another in its place.
+        self.share.windows.get(&key).filter(|now| now.question() == window)?;
         let limits = Limits::of(&self.config);
         let mut found = self.failed_fetch(partition, ErrorCode::None);
-        let window = self.share.window_mut(&key).filter(|window| window.can_acquire(&limits) && max_records > 0)?;
-        let from = window.next_fetch_offset();
         let replica = self.replicas.get(&partition)?;
+        let window = self.share.window_mut(&key)?;
+        window.log_start_moved(replica.log().start(), out);
+        if !window.can_acquire(&limits) || max_records == 0 {
+            return None;
+        }
+        let from = window.next_fetch_offset();
         let (end, max_bytes) = (replica.high_watermark(), u64::from(max_bytes));
         let read = replica.log().read(from, end, max_bytes, true);
         let wish = Wish { member, max_records, batch_size: request.batch_size, mode: request.acquire_mode };

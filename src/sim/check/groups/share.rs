@@ -3,8 +3,9 @@
 //!
 //! Who has what, a leader keeps in memory: one window for each group and partition. So that a record has one holder is
 //! promised within a window, by the leader that opened it. A new leader may hand out at once what the old one did, and one
-//! that is cut off goes on meanwhile; so may the same leader once it has let go of its window. It does that in three cases:
-//! it follows, its process ends, or the share coordinator refuses a write because somebody has read in a newer epoch.
+//! that is cut off goes on meanwhile; so may the same leader once it has let go of its window. It does that in four cases:
+//! it follows, its process ends, the last session of the group has gone with its connection, or the share coordinator
+//! refuses a write because somebody has read in a newer epoch.
 //! That it leads in another epoch is none, as in Kafka.
 //!
 //! What was accepted or rejected a new leader does know: `AcquisitionEnded` is noted once the share coordinator has it. One
@@ -141,6 +142,11 @@ impl ShareChecks {
         if is_old || error == ErrorCode::FencedStateEpoch {
             self.windows.remove(&(broker, group.clone(), partition));
         }
+    }
+
+    /// Nobody of the group has a session with the broker. Whatever members had was released with their sessions.
+    pub(in crate::sim::check) fn forgotten(&mut self, broker: BrokerId, group: &Name) {
+        self.windows.retain(|(leader, of, _), _| (*leader, of) != (broker, group));
     }
 
     /// The broker's process has ended, and its windows with it.
