@@ -385,10 +385,13 @@ impl ClassicGroup {
     /// (`selectProtocol`). Of several with as many votes Kafka takes the first in its hash table: sticky, range, roundrobin,
     /// cooperative-sticky.
     fn select_protocol(&self) -> Option<Name> {
-        let common = |name: &Name| self.members.values().all(|member| member.subscription(name).is_some());
+        let everyone = |name: &Name| self.members.values().all(|member| member.subscription(name).is_some());
+        let first = self.members.values().next()?;
+        let common: BTreeSet<&Name> =
+            first.protocols.iter().map(|(name, _)| name).filter(|name| everyone(name)).collect();
         let mut votes: BTreeMap<&Name, u32> = BTreeMap::new();
         for member in self.members.values() {
-            if let Some((choice, _)) = member.protocols.iter().find(|(name, _)| common(name)) {
+            if let Some((choice, _)) = member.protocols.iter().find(|(name, _)| common.contains(name)) {
                 *votes.entry(choice).or_default() += 1;
             }
         }
