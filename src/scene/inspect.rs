@@ -1,5 +1,7 @@
 //! A selected thing as headings, rows and bytes: what the inspector shows.
 
+mod groups;
+
 use std::collections::BTreeMap;
 
 use super::chronicle::Chronicle;
@@ -8,7 +10,9 @@ use super::focus::Thing;
 use super::footprints::Footprints;
 use super::read;
 use super::words;
-use crate::kafka::config::{BrokerConfig, ConsumerConfig, ProducerConfig, Setting, SettingValue, TopicConfig};
+use crate::kafka::config::{
+    BrokerConfig, ConsumerConfig, GroupProtocol, ProducerConfig, Setting, SettingValue, TopicConfig,
+};
 use crate::kafka::ids::{BrokerId, ClientId, ControllerId, Node, Offset, TopicPartition, ZooKeeperId};
 use crate::kafka::log::Log;
 use crate::sim::world::World;
@@ -90,7 +94,7 @@ pub fn inspect(world: &World, chronicle: &Chronicle, thing: &Thing) -> Option<In
         Thing::Partition(partition) => self::partition(world, *partition, None, None),
         Thing::Replica(broker, partition) => self::partition(world, *partition, Some(*broker), None),
         Thing::Record(broker, partition, offset) => self::partition(world, *partition, Some(*broker), Some(*offset)),
-        Thing::Group(name) => group(world, name),
+        Thing::Group(name) => groups::group(world, name),
     }?;
     shown.why = why_of(world, chronicle, thing);
     Some(shown)
@@ -295,23 +299,37 @@ fn consumer(world: &World, id: ClientId) -> Option<Inspection> {
     let mut sections = Vec::new();
     if let Some(machine) = machine {
         rows.insert(0, Row::new("Member", machine.member_id().to_string()));
-        rows.push(Row::new(
-            "Generation",
-            machine.generation().map_or_else(|| "none".to_owned(), |generation| generation.to_string()),
-        ));
-        rows.push(Row::new("Leads its group", machine.leads_group().to_string()));
+        let is_classic = !machine.is_share() && machine.config().group_protocol == GroupProtocol::Classic;
+        let generation = machine.generation();
+        rows.push(
+            Row::new(
+                if is_classic { "Generation" } else { "Member epoch" },
+                generation.map_or_else(|| "no member".to_owned(), |generation| generation.to_string()),
+            )
+            .changed_if(generation.is_none() && machine.assigned().next().is_some()),
+        );
+        if is_classic {
+            rows.push(Row::new("Leads its group", machine.leads_group().to_string()));
+        }
         for assigned in machine.assigned() {
             let show = |offset: Option<Offset>| offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
             let row = |name: &str, value: String| Row::new(name, value);
-            sections.push(Section::new(
-                world.names().partition(assigned.partition),
+            let buffered = row("Buffered records", assigned.buffered.to_string());
+            // Members of share groups have no position: the leader hands out what is next.
+            let mut rows = if machine.is_share() {
+                vec![buffered]
+            } else {
                 vec![
                     row("Position", show(assigned.position)),
                     row("Committed", show(assigned.committed)),
                     row("High watermark it was told", show(assigned.high_watermark)),
-                    row("Buffered records", assigned.buffered.to_string()),
-                ],
-            ));
+                    buffered,
+                ]
+            };
+            if assigned.paused {
+                rows.insert(0, row("Paused", "fetches nothing until resume()".to_owned()).changed_if(true));
+            }
+            sections.push(Section::new(world.names().partition(assigned.partition), rows));
         }
     }
     sections.insert(0, Section::new("", rows));
@@ -320,81 +338,6 @@ fn consumer(world: &World, id: ClientId) -> Option<Inspection> {
     let group =
         spec.group.as_deref().map_or_else(|| "without a group".to_owned(), |group| format!("member of {group}"));
     Some(Inspection { title: name, subtitle: format!("consumer · {group}"), sections, why: None })
-}
-
-/// A group of the consumer protocol (KIP-848): what each member reads, and what it is still to give up.
-fn consumer_group(world: &World, name: &str) -> Option<Inspection> {
-    let found = world.brokers().filter_map(|(id, _, broker)| {
-        let coordinator = broker?.coordinator();
-        let group = coordinator.group(name)?.as_consumer()?;
-        Some((id, group, coordinator.assignor_of(group)))
-    });
-    let (broker, group, assignor) = found.max_by_key(|(_, group, _)| group.epoch())?;
-    let rows = vec![
-        Row::new("State", group.phase().name()).changed_if(group.phase().name() != "Stable"),
-        Row::new("Group epoch", group.epoch().to_string()),
-        Row::new("Assignment epoch", group.assignment_epoch().to_string()),
-        Row::new("Assignor", assignor),
-        Row::new("Coordinator", format!("broker-{broker}")).to(Thing::Node(Node::Broker(broker))),
-    ];
-    let members = group.members().map(|member| {
-        let named = |at| world.names().partition(at);
-        let list: Vec<String> = member.assigned().map(named).collect();
-        let mut text = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-        let going: Vec<String> = member.standing().revoking.keys().copied().map(named).collect();
-        if !going.is_empty() {
-            text += &format!(" · gives up {}", going.join(", "));
-        }
-        Row::new(member.client_id().to_string(), format!("{text} · epoch {}", member.epoch()))
-    });
-    let sections =
-        vec![Section::new("", rows), Section::new("Members", members.collect()), committed_offsets(world, name)];
-    Some(Inspection {
-        title: name.to_owned(),
-        subtitle: "consumer group · consumer protocol".to_owned(),
-        sections,
-        why: None,
-    })
-}
-
-fn committed_offsets(world: &World, name: &str) -> Section {
-    let committed = world.books().groups().get(name).into_iter().flat_map(|account| &account.committed);
-    let offsets = committed.map(|(partition, offset)| {
-        let end = world.serving_replica(*partition).map(|replica| replica.high_watermark());
-        let lag = end.map_or_else(String::new, |end| format!(" · lag {}", (end - offset).max(0)));
-        Row::new(world.names().partition(*partition), format!("{offset}{lag}")).to(Thing::Partition(*partition))
-    });
-    Section::new("Committed offsets", offsets.collect())
-}
-
-fn group(world: &World, name: &str) -> Option<Inspection> {
-    let found =
-        world.brokers().filter_map(|(id, _, broker)| Some((id, broker?.coordinator().group(name)?.as_classic()?)));
-    let Some((broker, group)) = found.max_by_key(|(_, group)| group.generation()) else {
-        return consumer_group(world, name);
-    };
-    let mut sections = vec![Section::new(
-        "",
-        vec![
-            Row::new("State", group.phase().name()).changed_if(group.phase().name() != "Stable"),
-            Row::new("Generation", group.generation().to_string()),
-            Row::new("Protocol", group.protocol().map_or("none", |name| &**name)),
-            Row::new("Coordinator", format!("broker-{broker}")).to(Thing::Node(Node::Broker(broker))),
-        ],
-    )];
-    let members = group.members().map(|member| {
-        let list: Vec<String> =
-            member.assignment().iter().map(|(topic, partition)| format!("{topic}-{partition}")).collect();
-        Row::new(member.client_id().to_string(), if list.is_empty() { "nothing".to_owned() } else { list.join(", ") })
-    });
-    sections.push(Section::new("Members", members.collect()));
-    sections.push(committed_offsets(world, name));
-    Some(Inspection {
-        title: name.to_owned(),
-        subtitle: "consumer group · classic protocol".to_owned(),
-        sections,
-        why: None,
-    })
 }
 
 fn partition(world: &World, partition: TopicPartition, on: Option<Node>, offset: Option<Offset>) -> Option<Inspection> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::browser;
-use super::microscope::{SheetCanvas, Shown, score_view};
+use super::microscope::{REDELIVERED, SheetCanvas, Shown, score_view};
 use super::page::Page;
 use crate::scene::microscope::axis::Axis;
 use crate::scene::microscope::words::seconds;
@@ -224,9 +224,9 @@ fn whole_table(columns: &[Column]) -> impl IntoView + use<> {
             let best = !alike && Some(whole.unread) == least;
             view! {
                 <tr>
-                    <th scope="row">{column.protocol.title()}{best.then(|| view! { <span class="best">"least unread"</span> })}</th>
+                    <th scope="row">{column.protocol.title()}</th>
                     <td>{whole.rebalances}</td>
-                    <td>{seconds(whole.unread.as_micros())}</td>
+                    <td>{best.then(|| view! { <span class="best">"least"</span>" " })}{seconds(whole.unread.as_micros())}</td>
                     <td>{words::grouped(whole.moved)}</td>
                     <td>{words::grouped(whole.redelivered)}</td>
                     <td>{words::grouped(whole.messages)}</td>
@@ -238,7 +238,7 @@ fn whole_table(columns: &[Column]) -> impl IntoView + use<> {
         <table class="whole" data-testid="compare-whole">
             <caption>"The whole run"</caption>
             <thead>
-                <tr><th></th><th>"Rebalances"</th><th>"Partition-seconds unread"</th><th>"Moved"</th><th>"Redelivered"</th><th>"Messages"</th></tr>
+                <tr><th></th><th>"Rebalances"</th><th>"Partition-seconds unread"</th><th>"Moved"</th><th title=REDELIVERED>"Redelivered"</th><th>"Messages"</th></tr>
             </thead>
             <tbody>{rows}</tbody>
         </table>

@@ -153,7 +153,8 @@ fn Sheet(page: Page) -> impl IntoView {
     let read = move |of: &dyn Fn(&Slide) -> String| {
         shown.with(|shown| shown.as_ref().map(|shown| of(&shown.0)).unwrap_or_default())
     };
-    let title = move || read(&|slide| format!("Rebalance {} of {}", slide.subject.number, slide.subject.group));
+    let number = move || read(&|slide| format!("Rebalance {}", slide.subject.number));
+    let group = move || read(&|slide| format!(" of {}", slide.subject.group));
     let step = move |by: i64| {
         page.subject.update(|subject| {
             if let Some(subject) = subject {
@@ -192,7 +193,7 @@ fn Sheet(page: Page) -> impl IntoView {
                         </select>
                     </Show>
                     <div class="title">
-                        <h2>{title}</h2>
+                        <h2>{number}<span class="of">{group}</span></h2>
                         <p>{move || read(&|slide| slide.line.clone())}</p>
                     </div>
                 </div>
@@ -243,16 +244,20 @@ fn Sheet(page: Page) -> impl IntoView {
     }
 }
 
+/// What "redelivered" means, for whoever points at it.
+pub const REDELIVERED: &str = "Records that the group had processed before, and processes once more.";
+
 pub fn score_view(card: &ScoreCard, open: bool) -> impl IntoView + use<> {
     let tile = |id: &'static str, value: String, unit: String, bad: bool| {
-        view! { <div class="tile" class:bad=bad data-testid=format!("score-{id}")><b>{value}</b><span>{unit}</span></div> }
+        let means = (id == "redelivered").then_some(REDELIVERED);
+        view! { <div class="tile" class:bad=bad data-testid=format!("score-{id}") title=means><b>{value}</b><span>{unit}</span></div> }
     };
     let members = words::count(u64::from(card.members), "member");
     view! {
         <div class="score" data-testid="score">
             {tile("unread", seconds(card.score.unread.as_micros()), "partition-seconds unread".into(), card.score.unread.as_micros() > 0)}
             {tile("moved", words::grouped(u64::from(card.score.moved)), format!("of {} moved", words::count(u64::from(card.partitions), "partition")), false)}
-            {tile("redelivered", words::grouped(card.score.redelivered), "records redelivered: processed again".into(), card.score.redelivered > 0)}
+            {tile("redelivered", words::grouped(card.score.redelivered), "records redelivered".into(), card.score.redelivered > 0)}
             {tile("messages", words::grouped(card.traffic.messages), format!("messages, {}", words::bytes(card.traffic.bytes)), false)}
             {tile("duration", words::span(card.duration), if open { format!("so far, {members}") } else { format!("long, {members}") }, false)}
         </div>
