@@ -273,6 +273,17 @@ impl Sheet<'_> {
         let of_gaps = rebalance.gaps.iter().flat_map(|gap| gap.before.into_iter().chain([gap.after]));
         members.extend(of_gaps);
         members.extend(self.track.marks(from, to).map(|mark| mark.node).filter(|node| self.track.is_member(*node)));
+        // Who reads all the while and has nothing to say reads none the less.
+        for (_, spells) in self.track.partitions() {
+            let mut reader = None;
+            for spell in spells.take_while(|spell| spell.at <= to) {
+                if spell.at > from {
+                    members.extend(reader);
+                }
+                reader = spell.reader;
+            }
+            members.extend(reader);
+        }
         self.slide.coordinators = coordinators.len();
         for node in coordinators.into_iter().chain(members) {
             self.lanes.insert(node, self.slide.lanes.len());
@@ -379,5 +390,40 @@ fn sort(letter: &Letter) -> Sort {
         Api::LeaveGroup => Sort::Leave,
         Api::OffsetCommit | Api::OffsetFetch => Sort::Offsets,
         _ => Sort::News,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::compare::{Protocol, Variant};
+    use crate::sim::scenario::Scenario;
+
+    #[test]
+    fn who_reads_all_the_while_and_says_nothing_has_a_lane() {
+        let scenario = Scenario::parse(include_str!("../../scenarios/eager-vs-cooperative.toml")).expect("built in");
+        let end = Instant::ZERO + Duration::secs(20);
+        let mut variant = Variant::new(&scenario, Protocol::Consumer, &[], end).expect("a variant");
+        let (mut pieces, mut looked) = (0, 0);
+        while !variant.run(|| false) {
+            pieces += 1;
+            if pieces % 10 != 0 {
+                continue;
+            }
+            let (names, now) = (variant.world().names(), variant.world().now());
+            for (group, track) in variant.rebalances().groups() {
+                let Some(last) = track.rebalances().next_back() else { continue };
+                let subject = Subject { group: group.to_string(), number: last.number };
+                let slide = slide_of(variant.rebalances(), variant.letters(), names, now, &subject).expect("a slide");
+                for (row, (_, mut spells)) in slide.rows.iter().zip(track.partitions()) {
+                    let reader = spells.next_back().filter(|spell| spell.at < slide.to).and_then(|spell| spell.reader);
+                    let shown = row.spells.last().and_then(|spell| spell.reader);
+                    let shown = shown.map(|lane| slide.lanes[lane].node);
+                    assert!(reader.is_none() || shown == reader, "{}: {reader:?} is shown as {shown:?}", row.label);
+                    looked += 1;
+                }
+            }
+        }
+        assert!(looked > 100, "it looked at {looked} rows");
     }
 }

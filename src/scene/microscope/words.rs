@@ -144,11 +144,6 @@ impl Slide {
         )
     }
 
-    /// Whether a lane is a coordinator's.
-    pub fn coordinates(&self, lane: usize) -> bool {
-        lane < self.coordinators
-    }
-
     /// The node of a lane.
     pub fn node(&self, lane: usize) -> Option<Node> {
         self.lanes.get(lane).map(|lane| lane.node)
