@@ -224,7 +224,10 @@ impl Rebalances {
             Fact::PartitionsLost { group, partitions, .. } => self.group(group).lost(stamped, node, partitions),
             Fact::MemberEpoch { group, to, .. } => {
                 self.belongs(node, group);
-                self.group(group).mark(stamped, What::Epoch, to.0.max(0).unsigned_abs());
+                // Below are the epochs of those who leave, or are no members.
+                if to.0 > 0 {
+                    self.group(group).mark(stamped, What::Epoch, to.0.unsigned_abs());
+                }
             }
             Fact::LeavingGroup { group, .. } => self.group(group).mark(stamped, What::Leaves, 0),
             Fact::CommitFailed { group, .. } => self.group(group).mark(stamped, What::CommitFailed, 0),

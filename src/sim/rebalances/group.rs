@@ -259,10 +259,12 @@ impl GroupTrack {
         }
     }
 
-    /// A process that froze goes on where it was, until it hears that it is out: what nobody else has taken it reads.
+    /// A process starts, or one that froze goes on where it was, until it hears that it is out: what nobody else has taken
+    /// it reads.
     pub(super) fn went_on(&mut self, stamped: &Stamped, node: Node) {
-        let frozen =
-            self.marks.0.iter().rev().find(|mark| mark.node == node).is_some_and(|mark| mark.what == What::Froze);
+        let of_process = |what| matches!(what, What::Started | What::Froze | What::WentOn | What::Ended);
+        let last = self.marks.0.iter().rev().find(|mark| mark.node == node && of_process(mark.what));
+        let frozen = last.is_some_and(|mark| mark.what == What::Froze);
         self.mark(stamped, if frozen { What::WentOn } else { What::Started }, 0);
         let Some(held) = self.held.get(&node).cloned() else { return };
         for partition in held {
