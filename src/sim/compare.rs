@@ -28,10 +28,11 @@ pub enum Protocol {
 
 const STRATEGY: &str = "partition.assignment.strategy";
 const GROUP_PROTOCOL: &str = "group.protocol";
+const REMOTE_ASSIGNOR: &str = "group.remote.assignor";
 const SESSION: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
-/// What the brokers' settings are called that take the place of a consumer's, and the lowest value of each that they
-/// allow, which comes down with it.
+/// What the brokers' settings are called that take the place of a consumer's, each after the lowest value that they allow
+/// for it, which moves with it.
 const MOVED: [(&str, [&str; 2]); 2] = [
     (HEARTBEAT, ["group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"]),
     (SESSION, ["group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms"]),
@@ -68,12 +69,15 @@ impl Protocol {
         }
     }
 
+    /// Whether a consumer's setting is not taken over: it chooses a protocol, or Kafka refuses it under this one.
+    fn drops(self, key: &str) -> bool {
+        let refused: &[&str] = if self == Self::Consumer { &[SESSION, HEARTBEAT] } else { &[REMOTE_ASSIGNOR] };
+        [STRATEGY, GROUP_PROTOCOL].contains(&key) || refused.contains(&key)
+    }
+
     /// A consumer's own settings, changed to this.
     fn change(self, overrides: &mut Settings) {
-        overrides.retain(|(key, _)| key != STRATEGY && key != GROUP_PROTOCOL);
-        if self == Self::Consumer {
-            overrides.retain(|(key, _)| key != SESSION && key != HEARTBEAT);
-        }
+        overrides.retain(|(key, _)| !self.drops(key));
         overrides.extend(self.settings().iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
 
@@ -92,10 +96,8 @@ impl Protocol {
         Ok(Some(match command {
             Command::AddConsumer(spec) => Command::AddConsumer(Box::new(self.consumer(spec)?)),
             Command::Set { target: target @ SetTarget::Node(node), changes } if node.is_client() => {
-                let chosen = |key: &str| key == STRATEGY || key == GROUP_PROTOCOL;
-                let gone = |key: &str| self == Self::Consumer && (key == SESSION || key == HEARTBEAT);
                 let mut changes = changes.clone();
-                changes.retain(|change| !matches!(change, Change::Setting { key, .. } if chosen(key) || gone(key)));
+                changes.retain(|change| !matches!(change, Change::Setting { key, .. } if self.drops(key)));
                 if changes.is_empty() {
                     return Ok(None);
                 }
@@ -119,7 +121,12 @@ impl Protocol {
         scenario.steps.retain(|step| step.run.is_some() || step.caption.is_some());
         if self == Self::Consumer {
             for (from, to) in MOVED {
-                let given = of.consumers.iter().flat_map(|spec| &spec.overrides).filter(|(key, _)| key == from);
+                let added = of.steps.iter().filter_map(|step| match &step.run {
+                    Some(Command::AddConsumer(spec)) => Some(&**spec),
+                    _ => None,
+                });
+                let given = of.consumers.iter().chain(added).flat_map(|spec| &spec.overrides);
+                let given = given.filter(|(key, _)| key == from);
                 let longest = given.filter_map(|(_, value)| value.parse::<u64>().ok()).max();
                 let Some(value) = longest else { continue };
                 let mut with = scenario.cluster_config.clone();
@@ -188,19 +195,20 @@ impl Variant {
     pub fn run(&mut self, mut go_on: impl FnMut() -> bool) -> bool {
         let mut events = 0;
         while self.world.now() < self.until {
-            let next = self.world.next_event_at().unwrap_or(self.until);
-            match self.given.front().filter(|(at, _)| *at <= next && *at <= self.until).cloned() {
+            let next = self.world.next_event_at().filter(|next| *next <= self.until);
+            let before = next.unwrap_or(self.until);
+            match self.given.front().filter(|(at, _)| *at <= before).cloned() {
                 Some((at, command)) => {
                     self.given.pop_front();
                     if let Err(why) = self.world.command_at(at, &command) {
                         self.refused.push(format!("{command}: {why}"));
                     }
                 }
-                None if next > self.until => {
-                    self.world.run_until(self.until);
+                None if next.is_some() => {
+                    self.world.run_event();
                 }
                 None => {
-                    self.world.run_event();
+                    self.world.run_until(self.until);
                 }
             }
             events += 1;
@@ -292,6 +300,31 @@ mod tests {
         assert!(spec.overrides.iter().any(|(key, value)| key == STRATEGY && value == "cooperative-sticky"));
         let chosen = Command::parse("set consumer-c1 partition.assignment.strategy=sticky").expect("a command");
         assert_eq!(Protocol::Eager.command(&chosen), Ok(None));
+    }
+
+    #[test]
+    fn an_assignor_of_the_broker_is_no_setting_of_a_classic_consumer() {
+        let added = Command::parse(
+            "add consumer c9 group=bank topics=payments group.protocol=consumer group.remote.assignor=range",
+        );
+        let Ok(Some(Command::AddConsumer(spec))) = Protocol::Eager.command(&added.expect("a command")) else {
+            panic!("it adds")
+        };
+        assert!(spec.overrides.iter().all(|(key, _)| key != REMOTE_ASSIGNOR));
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_happens_any_more_comes_to_its_end() {
+        let mut of = scenario();
+        of.producers.clear();
+        of.consumers.clear();
+        let all = (1..=of.brokers.len()).map(|id| format!("kill broker-{id}"));
+        let all = all.chain((0..of.brokers.len()).map(|at| format!("kill controller-{}", 101 + at)));
+        let given = all.map(|line| (Instant::from_micros(1_000_000), Command::parse(&line).expect("a command")));
+        let end = Instant::from_micros(30_000_000);
+        let mut variant = Variant::new(&of, Protocol::Eager, &given.collect::<Vec<_>>(), end).expect("a variant");
+        assert!(variant.run(|| true));
+        assert_eq!(variant.world().now(), end);
     }
 
     #[test]

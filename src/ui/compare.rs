@@ -66,17 +66,17 @@ pub fn start(page: Page, compared: RwSignal<Compared>) {
         Some((began, Ok(variants))) => {
             compared.set(Compared::Running(0.0));
             let run = StoredValue::new_local((variants, 0_usize));
-            go_on(run, compared, subject, began);
+            go_on(page, run, compared, subject, began);
         }
     }
 }
 
 type Run = StoredValue<(Vec<Variant>, usize), LocalStorage>;
 
-fn go_on(run: Run, compared: RwSignal<Compared>, subject: Subject, began: Instant) {
+fn go_on(page: Page, run: Run, compared: RwSignal<Compared>, subject: Subject, began: Instant) {
     // Closed meanwhile: nobody waits for it.
     if !matches!(compared.try_get_untracked(), Some(Compared::Running(_))) {
-        return;
+        return run.dispose();
     }
     let start = browser::now_ms();
     let part = run.try_update_value(|(variants, at)| {
@@ -95,9 +95,17 @@ fn go_on(run: Run, compared: RwSignal<Compared>, subject: Subject, began: Instan
         None => {}
         Some(part) if part < 1.0 => {
             compared.set(Compared::Running(part));
-            set_timeout(move || go_on(run, compared, subject, began), std::time::Duration::from_millis(4));
+            set_timeout(move || go_on(page, run, compared, subject, began), std::time::Duration::from_millis(4));
         }
         Some(_) => {
+            let refused = run.try_with_value(|(variants, _)| {
+                let of =
+                    |variant: &Variant| Some(format!("{}: {}", variant.protocol.title(), variant.refused().first()?));
+                variants.iter().find_map(of)
+            });
+            if let Some(refused) = refused.flatten() {
+                page.tell(&format!("One of your commands could not be given to every run. {refused}"));
+            }
             let columns = run.try_with_value(|(variants, _)| columns(variants, &subject, began)).unwrap_or_default();
             compared.set(Compared::Done(columns));
             run.dispose();
