@@ -20,9 +20,9 @@ pub struct Chronicle {
     recent: VecDeque<Stamped>,
     letters: Letters,
     rebalances: Rebalances,
-    /// The rebalances as they stood before the first of the recent facts: where another future begins, they are put
-    /// together again from there.
-    before_recent: Rebalances,
+    /// Series and rebalances as they stood before the first of the recent facts: where another future begins, they are
+    /// put together again from there.
+    before_recent: (Series, Rebalances),
     last: u64,
     known: Instant,
 }
@@ -51,7 +51,9 @@ impl Chronicle {
         if self.recent.len() >= RECENT
             && let Some(old) = self.recent.pop_front()
         {
-            self.before_recent.enter(&old, &self.letters, &|id| sent(&self.letters, id));
+            let (series, rebalances) = &mut self.before_recent;
+            series.enter(&old, names);
+            rebalances.enter(&old, &self.letters, &|id| sent(&self.letters, id));
         }
         let moment = |id| sent(&self.letters, id).or_else(|| Some(find(&self.recent, id)?.at));
         self.rebalances.enter(&stamped, &self.letters, &moment);
@@ -64,7 +66,7 @@ impl Chronicle {
     }
 
     /// Forgets every fact after this one: another future begins.
-    pub fn forget_after(&mut self, id: u64) {
+    pub fn forget_after(&mut self, id: u64, names: &Names) {
         if id >= self.last {
             return;
         }
@@ -72,16 +74,16 @@ impl Chronicle {
         self.events.retain(|event| event.id <= id);
         self.recent.retain(|fact| fact.id <= id);
         self.known = self.recent.back().map_or(Instant::ZERO, |fact| fact.at);
-        self.series.forget_after(self.known);
         self.footprints.forget_after(id);
         self.letters.forget_after(id);
         // What lies before the recent facts cannot be taken back: such a future begins with a clean sheet.
         if self.recent.is_empty() {
-            self.before_recent = Rebalances::default();
+            self.before_recent = Default::default();
         }
-        self.rebalances = self.before_recent.clone();
+        (self.series, self.rebalances) = self.before_recent.clone();
         for (place, stamped) in self.recent.iter().enumerate() {
             let moment = |id: u64| sent(&self.letters, id).or_else(|| Some(before(&self.recent, place, id)?.at));
+            self.series.enter(stamped, names);
             self.rebalances.enter(stamped, &self.letters, &moment);
         }
     }
@@ -147,4 +149,37 @@ fn before(recent: &VecDeque<Stamped>, place: usize, id: u64) -> Option<&Stamped>
 /// When a message that a deadline goes back to arrived.
 fn sent(letters: &Letters, id: u64) -> Option<Instant> {
     letters.find(id).map(|letter| letter.due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::fact::Fact;
+    use crate::kafka::ids::{TopicId, TopicPartition};
+
+    const ORDERS: TopicPartition = TopicPartition::new(TopicId(0), 0);
+
+    fn fact(id: u64, fact: Fact) -> Stamped {
+        Stamped { id, cause: 0, at: Instant::from_micros(id * 1_000), node: None, fact }
+    }
+
+    #[test]
+    fn of_a_future_that_was_left_nothing_is_charted() {
+        let names = Names::default();
+        let polled = |id| fact(id, Fact::Polled { partition: ORDERS, base_offset: 0, count: 5 });
+        let high_watermark = |id, to| fact(id, Fact::HighWatermark { partition: ORDERS, from: 0, to, leader: true });
+        let committed =
+            |id, offset| fact(id, Fact::OffsetCommitted { group: "billing".into(), partition: ORDERS, offset });
+        let of = |facts: Vec<Stamped>| {
+            let mut chronicle = Chronicle::default();
+            facts.into_iter().for_each(|fact| chronicle.enter(fact, &names));
+            chronicle
+        };
+        let mut left = of(vec![polled(1), high_watermark(2, 3), committed(3, 1), high_watermark(4, 9), polled(5)]);
+        left.forget_after(3, &names);
+        left.enter(committed(4, 2), &names);
+        let straight = of(vec![polled(1), high_watermark(2, 3), committed(3, 1), committed(4, 2)]);
+        assert_eq!(left.series().buckets(), straight.series().buckets());
+        assert_eq!(left.series().lags(), straight.series().lags());
+    }
 }

@@ -75,15 +75,6 @@ impl Series {
         }
     }
 
-    /// Forgets what came after a moment.
-    pub fn forget_after(&mut self, at: Instant) {
-        let place = (at.as_micros() / self.width.as_micros()) as usize;
-        self.buckets.truncate(place + 1);
-        for behind in self.behind_mut() {
-            behind.steps.retain(|step| step.0 <= at);
-        }
-    }
-
     /// How long each stretch is.
     pub fn width(&self) -> Duration {
         self.width

@@ -31,8 +31,10 @@ pub struct Engine {
     stale: bool,
     /// The world has moved since the stage's cast was read.
     cast_stale: bool,
-    /// When that was, and how long it took, in milliseconds of the person's time.
-    cast_read: (f64, f64),
+    /// When the cast was read, in milliseconds of the person's time.
+    cast_read_at: f64,
+    /// How long that took, in milliseconds.
+    cast_took: f64,
 }
 
 /// What a frame brought.
@@ -72,7 +74,8 @@ impl Engine {
             stage,
             stale: false,
             cast_stale: false,
-            cast_read: (0.0, 0.0),
+            cast_read_at: 0.0,
+            cast_took: 0.0,
         })
     }
 
@@ -192,7 +195,7 @@ impl Engine {
         let last = self.world().fact_count();
         self.hear();
         let output = self.history.command(command)?;
-        self.chronicle.forget_after(last);
+        self.chronicle.forget_after(last, self.history.world().names());
         self.playback.refresh();
         self.stale = true;
         self.refresh(true);
@@ -242,12 +245,11 @@ impl Engine {
         }
         self.cast_stale |= moved;
         let began = browser::now_ms();
-        let (last, took) = self.cast_read;
         let world = self.history.world();
-        if self.cast_stale && (at_once || began - last >= CAST_REST * took) {
+        if self.cast_stale && (at_once || began - self.cast_read_at >= CAST_REST * self.cast_took) {
             self.stage = self.reader.stage(world, self.chronicle.footprints());
-            let now = browser::now_ms();
-            self.cast_read = (now, now - began);
+            self.cast_read_at = browser::now_ms();
+            self.cast_took = self.cast_read_at - began;
             self.cast_stale = false;
             return Brought::Cast;
         }
