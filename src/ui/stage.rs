@@ -77,7 +77,7 @@ pub fn StageView(page: Page) -> impl IntoView {
     };
     let hit = {
         let painter = Rc::clone(&painter);
-        move |point: Point| painter.borrow().as_ref().and_then(|painter| thing_at(page, painter.layout(), point))
+        move |point: Point| painter.borrow().as_ref().and_then(|painter| thing_at(page, painter, point))
     };
     let hit = StoredValue::new_local(hit);
     let tiled = {
@@ -469,16 +469,14 @@ fn add_view(page: Page, group: String, rect: Rect) -> Option<impl IntoView> {
 }
 
 /// What lies under a point: a record before its log, a log before its broker, a node before its group.
-fn thing_at(page: Page, layout: &Layout, point: Point) -> Option<Thing> {
+fn thing_at(page: Page, painter: &Painter, point: Point) -> Option<Thing> {
+    let layout = painter.layout();
     if let Some(place) = layout.strip_at(point) {
         let offset = (layout.detail == Detail::Cells && place.track.contains(point)).then(|| {
             page.with_stage(|stage| {
                 let broker = stage.cast.brokers.iter().find(|broker| broker.node == place.broker)?;
                 let strip = broker.strips.iter().find(|strip| strip.partition == place.partition)?;
-                let capacity = ((place.track.w - 34.0) / place.cell).max(1.0);
-                let first = (strip.log_end as f64 - capacity).max(strip.log_start as f64);
-                let offset = (first + (point.x - place.track.x - 4.0) / place.cell).floor() as i64;
-                (strip.log_start..strip.log_end).contains(&offset).then_some(offset)
+                painter.offset_at(place, strip, point.x)
             })
             .flatten()
         });

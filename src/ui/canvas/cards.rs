@@ -2,7 +2,7 @@
 
 use super::pen::{Align, Face, Pen};
 use super::{Painter, Shown, View};
-use crate::kafka::ids::Node;
+use crate::kafka::ids::{Node, Offset};
 use crate::scene::focus::Thing;
 use crate::scene::layout::{Detail, Point, Rect, StripPlace};
 use crate::scene::stage::{
@@ -21,6 +21,11 @@ pub struct Ring {
     /// How long one turn takes, in milliseconds.
     period: f64,
 }
+
+/// How far from a track's left edge its first record is.
+const BEFORE_RECORDS: f64 = 4.0;
+/// How much of a track stays free behind the newest record, for the log's end.
+const BEHIND_RECORDS: f64 = 34.0;
 
 impl Painter {
     /// Paints the rings as they stand at this moment of the browser's time.
@@ -404,16 +409,31 @@ impl Painter {
         }
     }
 
+    fn shown_of(&self, place: &StripPlace, strip: &Strip) -> Shown {
+        let truth = Shown { end: strip.log_end as f64, high_watermark: strip.high_watermark as f64 };
+        self.shown.get(&(place.broker, strip.partition)).copied().unwrap_or(truth)
+    }
+
+    /// The offset at a track's left edge. The newest record stays in sight, with room behind it for the log's end.
+    fn first_in_sight(&self, pen: &Pen, place: &StripPlace, strip: &Strip, end: f64) -> f64 {
+        let tag = tag_of(strip).map_or(0.0, |tag| pen.width(tag, Face::MonoTiny) + 8.0);
+        let capacity = ((place.track.w - BEHIND_RECORDS - tag) / place.cell).max(1.0);
+        (in_sight(strip, end, capacity) - capacity).max(strip.log_start as f64)
+    }
+
+    /// The record that is painted at this distance from the window's left edge, if there is one.
+    pub fn offset_at(&self, place: &StripPlace, strip: &Strip, x: f64) -> Option<Offset> {
+        let first = self.first_in_sight(&self.pens[0], place, strip, self.shown_of(place, strip).end);
+        let offset = (first + (x - place.track.x - BEFORE_RECORDS) / place.cell).floor() as Offset;
+        (strip.log_start..strip.log_end).contains(&offset).then_some(offset)
+    }
+
     fn records(&self, pen: &Pen, place: &StripPlace, strip: &Strip, view: &View, alpha: f64) {
         let p = &self.palette;
         let StripPlace { track, cell, .. } = *place;
-        let truth = Shown { end: strip.log_end as f64, high_watermark: strip.high_watermark as f64 };
-        let shown = self.shown.get(&(place.broker, strip.partition)).copied().unwrap_or(truth);
-        // The newest record stays in sight, with room behind it for the log's end.
-        let tag = tag_of(strip).map_or(0.0, |tag| pen.width(tag, Face::MonoTiny) + 8.0);
-        let capacity = ((track.w - 34.0 - tag) / cell).max(1.0);
-        let first = (in_sight(strip, shown.end, capacity) - capacity).max(strip.log_start as f64);
-        let x_of = |offset: f64| track.x + 4.0 + (offset - first) * cell;
+        let shown = self.shown_of(place, strip);
+        let first = self.first_in_sight(pen, place, strip, shown.end);
+        let x_of = |offset: f64| track.x + BEFORE_RECORDS + (offset - first) * cell;
         pen.ctx.save();
         pen.ctx.begin_path();
         pen.ctx.rect(track.x, track.y - 14.0, track.w, track.h + 28.0);
