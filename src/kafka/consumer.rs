@@ -1,5 +1,6 @@
-//! A consumer: a client that reads partitions, alone or as a member of a classic group, and the application that works
-//! on the records (`ClassicKafkaConsumer`, `ConsumerCoordinator`, `AbstractCoordinator`).
+//! A consumer: a client that reads partitions, and the application that works on the records. It reads alone, or as a
+//! member of a group of the classic protocol ([`joining`]; `ClassicKafkaConsumer`, `ConsumerCoordinator`,
+//! `AbstractCoordinator`), of the consumer protocol ([`modern`]; `AsyncKafkaConsumer`), or of a share group ([`share`]).
 //!
 //! The application's loop is poll(), work on every record, poll() again. In poll() the consumer does what is due, in
 //! this order: it keeps its place in the group (finds the coordinator, gives up its partitions and joins again when a

@@ -58,8 +58,8 @@ use super::share::group::heartbeat_error;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
-/// Records that the coordinator wants in one of its partitions. The broker appends them as the leader, with `acks=all`,
-/// and reports by [`GroupCoordinator::appended`].
+/// Records that the coordinator wants in one of its partitions. The broker appends them as the leader, with `acks=1`,
+/// and reports by [`GroupCoordinator::appended`]; the coordinator waits for the high watermark itself.
 #[derive(Clone, Debug)]
 pub struct Append {
     pub id: u64,
@@ -262,7 +262,7 @@ impl GroupCoordinator {
         appends
     }
 
-    /// Handles the group coordinator's timers: `GroupJoin`, `GroupSync`, `GroupSession`, `GroupWrite`, `OffsetExpiry`.
+    /// Handles the group coordinator's timers: those of classic, consumer and share groups, of writes, and of offsets.
     pub fn on_timer(&mut self, now: Instant, timer: &Timer, out: &mut Effects) -> Vec<Append> {
         let appends = match timer {
             Timer::GroupJoin { group } | Timer::GroupSync { group } | Timer::GroupSession { group, .. } => {

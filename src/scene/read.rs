@@ -10,7 +10,7 @@ use super::marks::Mark;
 use super::stage::*;
 use super::words;
 use crate::kafka::broker::{Broker, BrokerDisk};
-use crate::kafka::config::GroupProtocol;
+use crate::kafka::config::{GroupProtocol, SettingValue};
 use crate::kafka::consumer::{Consumer, Phase, Reads};
 use crate::kafka::coordinator::Group;
 use crate::kafka::error::ErrorCode;
@@ -21,8 +21,10 @@ use crate::kafka::ids::{
 use crate::kafka::log::{Log, Segment};
 use crate::kafka::message::{Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
+use crate::kafka::producer::Producer;
 use crate::kafka::record::Batch;
 use crate::sim::report::BrokerState;
+use crate::sim::scenario::ProducerSpec;
 use crate::sim::world::leaders::Leaders;
 use crate::sim::world::{Envelope, World};
 use crate::time::{Duration, Instant};
@@ -81,8 +83,10 @@ impl Reader {
         let controllers = controllers(world, footprints);
         let no_controller = !controllers.is_empty() && !controllers.iter().any(|card| card.active);
         let brokers = world.brokers().map(|(id, ..)| self.broker(world, image, id, &states, footprints)).collect();
+        let producers = world.producers();
+        let producers = producers.map(|(id, state, spec, machine)| producer(world, id, state, spec, machine));
         Cast {
-            producers: world.producers().map(|(id, state, ..)| producer(world, id, state)).collect(),
+            producers: producers.collect(),
             tools: tools(world),
             controllers,
             brokers,
@@ -445,16 +449,19 @@ fn health_of(state: BrokerState) -> Health {
     }
 }
 
-fn producer(world: &World, id: ClientId, state: NodeState) -> ProducerCard {
+fn producer(
+    world: &World,
+    id: ClientId,
+    state: NodeState,
+    spec: &ProducerSpec,
+    machine: Option<&Producer>,
+) -> ProducerCard {
     let node = Node::Producer(id);
-    let spec = world.producers().find(|(found, ..)| *found == id).map(|(_, _, spec, machine)| (spec, machine));
     let account = world.books().producers().get(&id).copied().unwrap_or_default();
-    let (line, closed) = spec.map_or((String::new(), false), |(spec, machine)| {
-        let workload = machine.map_or(&spec.workload, |machine| machine.workload());
-        let acks = machine.map_or(&spec.config, |machine| machine.config()).acks;
-        let acks = crate::kafka::config::SettingValue::show(&acks);
-        (format!("{} · acks={acks}", rate(workload.rate)), machine.is_some_and(|machine| machine.is_closed()))
-    });
+    let workload = machine.map_or(&spec.workload, |machine| machine.workload());
+    let acks = machine.map_or(&spec.config, |machine| machine.config()).acks;
+    let line = format!("{} · acks={}", rate(workload.rate), SettingValue::show(&acks));
+    let closed = machine.is_some_and(|machine| machine.is_closed());
     ProducerCard {
         node,
         name: world.names().node(node),
@@ -563,6 +570,8 @@ pub fn wanted(state: &PartitionRegistration) -> usize {
 fn far_strip(broker: Option<&Broker>, disk: Option<&BrokerDisk>, partition: TopicPartition) -> Strip {
     let replica = broker.and_then(|broker| broker.replica(partition));
     let log = replica.map(|replica| replica.log()).or_else(|| disk?.log(partition));
+    let high_watermark = replica.map(|replica| replica.high_watermark());
+    let high_watermark = high_watermark.or_else(|| Some(disk?.high_watermark(partition)));
     Strip {
         partition,
         label: String::new(),
@@ -570,7 +579,7 @@ fn far_strip(broker: Option<&Broker>, disk: Option<&BrokerDisk>, partition: Topi
         in_sync: false,
         log_start: log.map_or(0, Log::start),
         log_end: log.map_or(0, Log::end),
-        high_watermark: replica.map_or(0, |replica| replica.high_watermark()),
+        high_watermark: high_watermark.unwrap_or(0),
         cells: Vec::new(),
         epochs: Vec::new(),
         eligible: false,
@@ -723,16 +732,7 @@ fn stopped<'a>(world: &World, topics: impl Iterator<Item = &'a &'a str>, members
 }
 
 fn group_frame(world: &World, leaders: &Leaders<'_>, name: String) -> GroupFrame {
-    let coordinators = world.brokers().filter_map(|(id, _, broker)| {
-        let coordinator = broker?.coordinator();
-        Some((id, coordinator, coordinator.group(&name)?))
-    });
-    // Of two that think that they coordinate it, the one with the newer state does.
-    let found = coordinators.max_by_key(|(_, _, group)| match group {
-        Group::Classic(group) => group.generation(),
-        Group::Consumer(group) => group.epoch(),
-        Group::Share(group) => group.epoch(),
-    });
+    let found = world.coordinator_of(&name);
     let committed = world.books().groups().get(&*name).map(|account| &account.committed);
     let lag = committed.into_iter().flatten().map(|(partition, committed)| lag(leaders, *partition, *committed)).sum();
     let frame = GroupFrame {
@@ -787,7 +787,7 @@ fn group_frame(world: &World, leaders: &Leaders<'_>, name: String) -> GroupFrame
         Group::Share(group) => GroupFrame {
             state: group.phase().name().to_owned(),
             line: format!("share group · epoch {}", group.epoch()),
-            lag: share::lag(world, group.id()),
+            lag: share::lag(world, leaders, group.id()),
             ..frame
         },
     }

@@ -10,8 +10,8 @@ use crate::kafka::ids::{Name, TopicPartition};
 use crate::time::Instant;
 
 impl Consumer {
-    /// From here on it reads exactly these, which are in order. What it has already goes on where it stands; the rest begins where the group
-    /// has committed.
+    /// From here on it reads exactly these, which are in order. What it has already goes on where it stands; the rest
+    /// begins where the group has committed.
     pub(super) fn assign(&mut self, now: Instant, partitions: Vec<TopicPartition>, out: &mut Effects) {
         let (Some(group), Some(generation)) = (self.group.clone(), self.membership.generation) else { return };
         self.fetcher.retain(|partition| partitions.binary_search(&partition).is_ok());

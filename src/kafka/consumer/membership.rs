@@ -1,8 +1,8 @@
 //! A consumer's place in its group: what every group protocol knows of it, and the search for the coordinator
 //! (`AbstractCoordinator`).
 //!
-//! `group.protocol` says how the place is kept: by JoinGroup and SyncGroup ([`joining`](super::joining)), as
-//! [`Consumer::keep_membership`] finds out. What follows for the partitions is the same for all: they are taken and
+//! `group.protocol` says how the place is kept: by JoinGroup and SyncGroup ([`joining`](super::joining)), or by
+//! ConsumerGroupHeartbeat alone ([`modern`](super::modern)), as [`Consumer::keep_membership`] finds out. What follows for the partitions is the same for all: they are taken and
 //! given up in [`assignment`](super::assignment).
 
 use super::heartbeat::Heartbeat;

@@ -11,7 +11,7 @@ use super::super::error::ErrorCode;
 use super::super::fact::{GroupPhase, ModernGroupPhase};
 use super::super::group::{ClassicGroup, OffsetExpiry, Turn};
 use super::super::group_log::GroupRecord;
-use super::super::ids::Name;
+use super::super::ids::{Generation, Name};
 use super::super::message::{ListedGroup, OffsetCommitRequest, Subscription};
 use super::super::mistakes::Mistake;
 use super::super::modern_group::ConsumerGroup;
@@ -54,6 +54,15 @@ impl Group {
         }
     }
 
+    /// The generation of a classic group, else the group epoch: of two coordinators' states, the newer has the higher.
+    pub fn generation(&self) -> Generation {
+        match self {
+            Self::Classic(group) => group.generation(),
+            Self::Consumer(group) => group.epoch(),
+            Self::Share(group) => group.epoch(),
+        }
+    }
+
     /// The group, if it is one of the classic protocol.
     pub fn as_classic(&self) -> Option<&ClassicGroup> {
         match self {
@@ -73,7 +82,7 @@ impl Group {
         if let Self::Share(group) = self { Some(group) } else { None }
     }
 
-    /// The same, to act on.
+    /// The classic group, to act on.
     pub fn as_classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Self::Share(_) => None,

@@ -55,7 +55,7 @@ impl Shard {
     }
 
     /// Members of a group of the consumer protocol go. If only classic ones are left it is a classic group from now on,
-    /// and rebalances. Returns whether that is so.
+    /// and rebalances, and the reply waits for that; else it is returned.
     pub(super) fn downgrade(
         &mut self,
         name: &Name,

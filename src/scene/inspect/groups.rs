@@ -3,7 +3,7 @@
 use super::{Inspection, Row, Section};
 use crate::kafka::coordinator::Group;
 use crate::kafka::group::ClassicGroup;
-use crate::kafka::ids::{BrokerId, Generation, Node};
+use crate::kafka::ids::{BrokerId, Node};
 use crate::kafka::modern_group::ConsumerGroup;
 use crate::kafka::share::group::{ASSIGNOR, ShareGroup};
 use crate::scene::focus::Thing;
@@ -11,12 +11,7 @@ use crate::sim::world::World;
 
 /// A group as its coordinator has it; `None` where there is no such group.
 pub(super) fn group(world: &World, name: &str) -> Option<Inspection> {
-    let found = world.brokers().filter_map(|(id, _, broker)| {
-        let coordinator = broker?.coordinator();
-        Some((id, coordinator, coordinator.group(name)?))
-    });
-    // Of two that think that they coordinate it, the one with the newer state does.
-    let Some((broker, coordinator, group)) = found.max_by_key(|(.., group)| epoch(group)) else {
+    let Some((broker, coordinator, group)) = world.coordinator_of(name) else {
         let known = world.consumers().any(|(_, _, spec, _)| spec.group.as_deref() == Some(name));
         let nobody = Row::new("Coordinator", "no broker that runs has loaded it").changed_if(true);
         let sections = vec![Section::new("", vec![nobody]), committed_offsets(world, name)];
@@ -27,14 +22,6 @@ pub(super) fn group(world: &World, name: &str) -> Option<Inspection> {
         Group::Consumer(group) => consumer(world, broker, name, group, coordinator.assignor_of(group)),
         Group::Share(group) => share(world, broker, name, group),
     })
-}
-
-fn epoch(group: &Group) -> Generation {
-    match group {
-        Group::Classic(group) => group.generation(),
-        Group::Consumer(group) => group.epoch(),
-        Group::Share(group) => group.epoch(),
-    }
 }
 
 fn shown(name: &str, subtitle: &str, sections: Vec<Section>) -> Inspection {
@@ -93,7 +80,7 @@ fn share(world: &World, broker: BrokerId, name: &str, group: &ShareGroup) -> Ins
         let name = member.client_id().unwrap_or(id).to_string();
         Row::new(name, format!("{held} · epoch {}", member.epoch()))
     });
-    let starts = world.share_offsets(group.id()).into_iter().map(|(partition, (start, _, lag))| {
+    let starts = world.share_offsets(group.id(), &world.leaders()).into_iter().map(|(partition, (start, _, lag))| {
         Row::new(world.names().partition(partition), format!("{start} · lag {lag}")).to(Thing::Partition(partition))
     });
     let sections = vec![

@@ -5,10 +5,11 @@ use crate::kafka::broker::Broker;
 use crate::kafka::ids::{BrokerId, Name, Offset, TopicPartition};
 use crate::kafka::share::partition::{RecordState, SharePartition};
 use crate::sim::world::World;
+use crate::sim::world::leaders::Leaders;
 
 /// How many records still need delivery in a group.
-pub(super) fn lag(world: &World, group: &Name) -> u64 {
-    world.share_offsets(group).values().map(|(_, _, lag)| lag.unsigned_abs()).sum()
+pub(super) fn lag(world: &World, leaders: &Leaders<'_>, group: &Name) -> u64 {
+    world.share_offsets(group, leaders).values().map(|(_, _, lag)| lag.unsigned_abs()).sum()
 }
 
 /// The runs of records of a partition that members of share groups have, by what this broker knows as its leader.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use super::leaders::Leaders;
+use super::logs::Logs;
 use crate::kafka::config::GroupProtocol;
 use crate::kafka::consumer::{Consumer, Phase};
 use crate::kafka::fact::NodeState;
@@ -16,7 +17,7 @@ use crate::time::Duration;
 impl World {
     /// Every group but share groups, with what its running members have.
     pub(super) fn attendance(&self) -> Vec<Attendance> {
-        let leaders = self.leaders();
+        let (leaders, logs) = (self.leaders(), self.logs());
         let is_sheltered = self.is_sheltered(&leaders);
         let mut members: BTreeMap<Name, Vec<&Consumer>> = BTreeMap::new();
         for (_, state, _, consumer) in self.consumers() {
@@ -37,7 +38,7 @@ impl World {
             .filter(|group| !is_share(group))
             .map(|group| {
                 let members = members.get(group).map(Vec::as_slice).unwrap_or_default();
-                self.attendance_of(group, members, &leaders, is_sheltered)
+                self.attendance_of(group, members, (&leaders, &logs), is_sheltered)
             })
             .collect()
     }
@@ -46,14 +47,13 @@ impl World {
         &self,
         group: &Name,
         members: &[&Consumer],
-        leaders: &Leaders<'_>,
+        (leaders, logs): (&Leaders<'_>, &Logs<'_>),
         is_sheltered: bool,
     ) -> Attendance {
         let image = self.image();
         let partitions = || image.into_iter().flat_map(|image| image.partitions()).map(|(partition, _)| partition);
-        let logs = self.logs();
         let missed = self.books.groups().get(group).map(|account| {
-            let log = |at: TopicPartition| logs.speaking(at, image?.partition(at)?);
+            let log = |at: TopicPartition| logs.authoritative(at, image?.partition(at)?);
             let missed = |at| log(at).map_or(0, |log| Books::missed(account, at, log.batches()));
             // Nothing is missed below an offset that nobody has committed.
             let committed = account.committed.iter().filter(|(_, offset)| **offset > 0).map(|(at, _)| *at);

@@ -15,21 +15,21 @@ impl<'a> Logs<'a> {
         log_in(self.0.get(&broker)?, partition)
     }
 
-    /// The logs that may still serve a partition: its leader's; where there is none, those of the ISR and the ELR, or
-    /// of every replica where an unclean election is allowed.
+    /// The logs that may still serve a partition: its leader's; where there is none, those of the ISR, of the ELR, and of
+    /// the last known ELR.
     pub fn eligible(
         &self,
         partition: TopicPartition,
         registration: &PartitionRegistration,
     ) -> impl Iterator<Item = &'a Log> {
-        let leaders = registration.leader.and_then(|id| self.of(id, partition));
+        let leader = registration.leader.and_then(|id| self.of(id, partition));
         let others = registration.isr.iter().chain(&registration.elr).chain(&registration.last_known_elr);
-        let others = others.filter(move |_| leaders.is_none()).filter_map(move |id| self.of(*id, partition));
-        leaders.into_iter().chain(others)
+        let others = others.filter(move |_| leader.is_none()).filter_map(move |id| self.of(*id, partition));
+        leader.into_iter().chain(others)
     }
 
     /// The log that speaks for a partition: its leader's, else the longest that may still come to lead.
-    pub fn speaking(&self, partition: TopicPartition, registration: &PartitionRegistration) -> Option<&'a Log> {
+    pub fn authoritative(&self, partition: TopicPartition, registration: &PartitionRegistration) -> Option<&'a Log> {
         self.eligible(partition, registration).max_by_key(|log| log.end())
     }
 }
@@ -40,9 +40,9 @@ impl World {
         log_in(&self.slots.get(&Node::Broker(broker))?.machine, partition)
     }
 
-    /// The log that speaks for a partition: its leader's, else the longest that may still come to lead.
+    /// [`Logs::authoritative`] of one partition.
     pub fn authoritative_log(&self, partition: TopicPartition) -> Option<&Log> {
-        self.logs().speaking(partition, self.image()?.partition(partition)?)
+        self.logs().authoritative(partition, self.image()?.partition(partition)?)
     }
 
     pub(super) fn logs(&self) -> Logs<'_> {

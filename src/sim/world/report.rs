@@ -2,9 +2,10 @@
 //!
 //! Leaders, ISRs and brokers are what the active controller has, else what the broker with the newest metadata has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
+use super::leaders::Leaders;
 use crate::kafka::coordinator::{Group, GroupCoordinator};
 use crate::kafka::fact::NodeState;
 use crate::kafka::group::ClassicGroup;
@@ -131,7 +132,7 @@ impl World {
         let logs = self.logs();
         let mut accounts = Vec::new();
         for (partition, registration) in self.ordinary_partitions() {
-            let leading = logs.speaking(partition, registration).into_iter().flat_map(|log| log.batches());
+            let leading = logs.authoritative(partition, registration).into_iter().flat_map(|log| log.batches());
             let eligible = logs.eligible(partition, registration).flat_map(|log| log.batches());
             for (producer, found) in self.books.account(partition, eligible, leading) {
                 accounts.push(Account {
@@ -230,32 +231,39 @@ impl World {
     }
 
     fn group_reports(&self) -> BTreeMap<String, GroupReport> {
+        let leaders = self.leaders();
         let coordinators = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
-        let shares = self.brokers().filter_map(|(_, _, broker)| Some(broker?.coordinator()));
-        let shares = shares.flat_map(|coordinator| coordinator.groups().filter_map(Group::as_share));
-        let shares = shares.map(|group| (group.id().to_string(), self.share_group_report(group)));
-        coordinators
-            .flat_map(|coordinator| coordinator.groups().map(move |group| (coordinator, group)))
-            .filter_map(|(coordinator, group)| {
-                let report = match (group.as_classic(), group.as_consumer()) {
-                    (Some(classic), _) => self.group_report(coordinator, classic),
-                    (None, Some(consumer)) => self.consumer_group_report(coordinator, consumer),
-                    (None, None) => return None,
+        let names: BTreeSet<&Name> = coordinators.flat_map(|at| at.groups().map(Group::id)).collect();
+        let coordinated = names.into_iter().filter_map(|name| Some((name, self.coordinator_of(name)?)));
+        coordinated
+            .map(|(name, (_, coordinator, group))| {
+                let report = match group {
+                    Group::Classic(group) => self.group_report(coordinator, group, &leaders),
+                    Group::Consumer(group) => self.consumer_group_report(coordinator, group, &leaders),
+                    Group::Share(group) => self.share_group_report(group, &leaders),
                 };
-                Some((group.id().to_string(), report))
+                (name.to_string(), report)
             })
-            .chain(shares)
             .collect()
     }
 
-    fn share_group_report(&self, group: &ShareGroup) -> GroupReport {
+    /// Who coordinates a group, and what it knows of it; of two brokers that think they do, the one with the newer state.
+    pub fn coordinator_of(&self, group: &str) -> Option<(BrokerId, &GroupCoordinator, &Group)> {
+        let found = self.brokers().filter_map(|(id, _, broker)| {
+            let coordinator = broker?.coordinator();
+            Some((id, coordinator, coordinator.group(group)?))
+        });
+        found.max_by_key(|(.., group)| group.generation())
+    }
+
+    fn share_group_report(&self, group: &ShareGroup, leaders: &Leaders<'_>) -> GroupReport {
         let members = group.members().map(|(id, member)| {
             let partitions = member.assigned().iter().map(|partition| self.names.partition(*partition));
             (member.client_id().unwrap_or(id).to_string(), partitions.collect())
         });
         let members = members.collect();
         let offsets: BTreeMap<String, OffsetReport> = self
-            .share_offsets(group.id())
+            .share_offsets(group.id(), leaders)
             .into_iter()
             .map(|(partition, (start, log_end, lag))| {
                 let (committed, lag) = (Some(start), Some(lag));
@@ -276,7 +284,11 @@ impl World {
     /// Where a share group stands in each partition: its start, the high watermark, and how many records still need
     /// delivery. That is as the leader counts them; where none has opened the share-partition, as the share coordinator
     /// does.
-    pub fn share_offsets(&self, group: &Name) -> BTreeMap<TopicPartition, (Offset, Offset, i64)> {
+    pub fn share_offsets(
+        &self,
+        group: &Name,
+        leaders: &Leaders<'_>,
+    ) -> BTreeMap<TopicPartition, (Offset, Offset, i64)> {
         let brokers = || self.brokers().filter_map(|(_, _, broker)| broker);
         let mut known: BTreeMap<TopicPartition, (LeaderEpoch, Offset, Offset)> = BTreeMap::new();
         for (epoch, key, start, done) in brokers().flat_map(|broker| broker.share_standings()) {
@@ -285,7 +297,6 @@ impl World {
                 known.insert(key.partition, (epoch, start, Offset::from(done)));
             }
         }
-        let leaders = self.leaders();
         let end = |of: TopicPartition| leaders.of(of).map_or(0, |replica| replica.high_watermark());
         let coordinated =
             known.into_iter().map(|(of, (_, start, done))| (of, (start, end(of), (end(of) - start - done).max(0))));
@@ -303,12 +314,17 @@ impl World {
     }
 
     /// A group of the consumer protocol: its generation is the group epoch, its protocol the coordinator's assignor.
-    fn consumer_group_report(&self, coordinator: &GroupCoordinator, group: &ConsumerGroup) -> GroupReport {
+    fn consumer_group_report(
+        &self,
+        coordinator: &GroupCoordinator,
+        group: &ConsumerGroup,
+        leaders: &Leaders<'_>,
+    ) -> GroupReport {
         let members = group.members().map(|member| {
             let names = member.assigned().map(|partition| self.names.partition(partition));
             (member.client_id().to_string(), names.collect())
         });
-        let offsets = self.offset_reports(coordinator, group.id());
+        let offsets = self.offset_reports(coordinator, group.id(), leaders);
         GroupReport {
             kind: "consumer".into(),
             state: group.phase().name().into(),
@@ -320,7 +336,7 @@ impl World {
         }
     }
 
-    fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup) -> GroupReport {
+    fn group_report(&self, coordinator: &GroupCoordinator, group: &ClassicGroup, leaders: &Leaders<'_>) -> GroupReport {
         let members = group
             .members()
             .map(|member| {
@@ -330,7 +346,7 @@ impl World {
                 (member.client_id().to_string(), names.collect())
             })
             .collect();
-        let offsets = self.offset_reports(coordinator, group.id());
+        let offsets = self.offset_reports(coordinator, group.id(), leaders);
         GroupReport {
             kind: "classic".into(),
             state: group.phase().name().into(),
@@ -342,8 +358,12 @@ impl World {
         }
     }
 
-    fn offset_reports(&self, coordinator: &GroupCoordinator, group: &str) -> BTreeMap<String, OffsetReport> {
-        let leaders = self.leaders();
+    fn offset_reports(
+        &self,
+        coordinator: &GroupCoordinator,
+        group: &str,
+        leaders: &Leaders<'_>,
+    ) -> BTreeMap<String, OffsetReport> {
         let offsets = coordinator.committed_offsets(group).map(|(partition, committed)| {
             let end = leaders.of(partition).map_or(0, |replica| replica.high_watermark());
             let lag = (end - committed.offset).max(0);
@@ -397,7 +417,7 @@ impl World {
         for (partition, registration) in self.ordinary_partitions() {
             let eligible = logs.eligible(partition, registration).flat_map(|log| log.batches());
             ledger.lost += self.books.lost(partition, eligible);
-            if let Some(log) = logs.speaking(partition, registration) {
+            if let Some(log) = logs.authoritative(partition, registration) {
                 ledger.duplicated += Books::duplicated(log.batches());
                 speaking.push((partition, log));
             }
