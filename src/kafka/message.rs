@@ -19,6 +19,7 @@ use crate::time::Duration;
 pub mod consumer_group;
 pub mod ensemble;
 mod group_admin;
+mod news;
 pub mod push;
 pub mod share;
 

@@ -11,6 +11,7 @@ pub mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chronicle::Chronicle;
+use crate::kafka::error::ErrorCode;
 use crate::kafka::ids::{Node, TopicPartition};
 use crate::kafka::message::Api;
 use crate::sim::letters::{Letter, Letters};
@@ -382,7 +383,7 @@ impl Sheet<'_> {
 fn sort(letter: &Letter) -> Sort {
     match letter.api {
         // A member's first join is always answered so; it is the protocol's way, no failure.
-        Api::JoinGroup if letter.error.is_some_and(|error| error.name() == "MEMBER_ID_REQUIRED") => Sort::Join,
+        Api::JoinGroup if letter.error == Some(ErrorCode::MemberIdRequired) => Sort::Join,
         _ if letter.error.is_some() => Sort::Error,
         _ if letter.pulse => Sort::Pulse,
         Api::JoinGroup => Sort::Join,

@@ -19,7 +19,7 @@ use crate::kafka::ids::{
     BrokerId, ClientId, Node, OFFSETS_TOPIC, Offset, SHARE_STATE_TOPIC, TopicPartition, is_internal_topic,
 };
 use crate::kafka::log::{Log, Segment};
-use crate::kafka::message::{Message, Request, Response};
+use crate::kafka::message::{Api, Message, Request, Response};
 use crate::kafka::metadata::{MetadataImage, MetadataRecord, PartitionRegistration};
 use crate::kafka::producer::Producer;
 use crate::kafka::record::Batch;
@@ -298,7 +298,7 @@ pub fn attention(world: &World) -> Option<Duration> {
 }
 
 fn matters(world: &World, message: &Message) -> bool {
-    if is_ballot(message.api().name()) {
+    if is_ballot(message.api()) {
         return true;
     }
     match message {
@@ -341,15 +341,11 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
     }
     let kind = match message {
         _ if records > 0 => FlightKind::Records,
-        _ if is_ballot(api) => return (FlightKind::Ballot, ballot(message)),
+        _ if is_ballot(message.api()) => return (FlightKind::Ballot, ballot(message)),
+        _ if message.only_says_that_somebody_lives() => FlightKind::Pulse,
         Message::Request { request, .. } => match request {
             Request::Fetch(_) | Request::ShareFetch(_) => FlightKind::Ask,
-            // Of the heartbeats of KIP-848 those that say something are worth seeing.
-            Request::ConsumerGroupHeartbeat(beat) if beat.member_epoch.0 > 0 && beat.owned.is_none() => {
-                FlightKind::Pulse
-            }
-            Request::ShareGroupHeartbeat(beat) if beat.member_epoch.0 > 0 => FlightKind::Pulse,
-            Request::Heartbeat(_) | Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
+            Request::BrokerHeartbeat(_) | Request::QuorumFetch(_) => FlightKind::Pulse,
             Request::ZkPing(_) | Request::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Control,
         },
@@ -365,9 +361,7 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
                 return (FlightKind::Control, "offsets");
             }
             Response::ShareFetch(_) => FlightKind::Pulse,
-            Response::Fetch(_) | Response::Heartbeat(_) | Response::BrokerHeartbeat(_) => FlightKind::Pulse,
-            Response::ConsumerGroupHeartbeat(beat) if beat.assignment.is_none() => FlightKind::Pulse,
-            Response::ShareGroupHeartbeat(beat) if beat.assignment.is_none() => FlightKind::Pulse,
+            Response::Fetch(_) | Response::BrokerHeartbeat(_) => FlightKind::Pulse,
             Response::ZkPing(_) | Response::ZabPing(_) => FlightKind::Pulse,
             _ => FlightKind::Reply,
         },
@@ -376,8 +370,8 @@ fn kind(message: &Message, records: u32) -> (FlightKind, &'static str) {
 }
 
 /// Whether a message belongs to an election of the quorum.
-fn is_ballot(api: &str) -> bool {
-    matches!(api, "Vote" | "BeginQuorumEpoch" | "EndQuorumEpoch" | "ZabVote")
+fn is_ballot(api: Api) -> bool {
+    matches!(api, Api::Vote | Api::BeginQuorumEpoch | Api::EndQuorumEpoch | Api::ZabVote)
 }
 
 /// What a message of an election says.
@@ -390,42 +384,10 @@ fn ballot(message: &Message) -> &'static str {
     }
 }
 
-/// The first error in a response.
+/// The error in a response. A member's first join is always answered with one; it is the protocol's way, no failure.
 fn error_of(message: &Message) -> Option<ErrorCode> {
     let Message::Response { response, .. } = message else { return None };
-    let first = match response {
-        Response::Produce(produce) => {
-            produce.partitions.iter().map(|partition| partition.error).find(|error| !error.is_none())
-        }
-        Response::Fetch(fetch) => {
-            fetch.partitions.iter().map(|partition| partition.error).find(|error| !error.is_none())
-        }
-        Response::ShareGroupHeartbeat(heartbeat) => Some(heartbeat.error),
-        Response::ShareFetch(fetch) => {
-            let errors = fetch.partitions.iter().flat_map(|of| [of.error, of.acknowledge_error]);
-            [fetch.error].into_iter().chain(errors).find(|error| !error.is_none())
-        }
-        Response::ShareAcknowledge(said) => {
-            let errors = said.partitions.iter().map(|(_, error, _)| *error);
-            [said.error].into_iter().chain(errors).find(|error| !error.is_none())
-        }
-        Response::JoinGroup(join) => Some(join.error),
-        Response::SyncGroup(sync) => Some(sync.error),
-        Response::Heartbeat(heartbeat) => Some(heartbeat.error),
-        Response::ConsumerGroupHeartbeat(heartbeat) => Some(heartbeat.error),
-        Response::FindCoordinator(found) => Some(found.error),
-        Response::OffsetFetch(fetch) => Some(fetch.error),
-        Response::OffsetCommit(commit) => {
-            commit.partitions.iter().map(|(_, error)| *error).find(|error| !error.is_none())
-        }
-        Response::AlterPartition(alter) => Some(alter.error),
-        Response::BrokerRegistration(registration) => Some(registration.error),
-        Response::InitProducerId(init) => Some(init.error),
-        Response::AllocateProducerIds(allocated) => Some(allocated.error),
-        _ => None,
-    };
-    // A member's first join is always answered so; it is the protocol's way, no failure.
-    first.filter(|error| !error.is_none() && *error != ErrorCode::MemberIdRequired)
+    response.error().filter(|error| *error != ErrorCode::MemberIdRequired)
 }
 
 fn health(state: NodeState) -> Health {

@@ -25,6 +25,9 @@ pub struct Series {
     partitions: BTreeMap<TopicPartition, Measured>,
 }
 
+/// How far a group is behind in a partition: the lag from each moment on.
+pub type Lag<'a> = (&'a Name, TopicPartition, &'a [(Instant, u64)]);
+
 /// A partition's high watermark, and how far each group is behind it.
 #[derive(Clone, Debug, Default)]
 struct Measured {
@@ -86,7 +89,7 @@ impl Series {
     }
 
     /// Each partition's lag behind its group's committed offset, as steps; group by group.
-    pub fn lags(&self) -> Vec<(&Name, TopicPartition, &[(Instant, u64)])> {
+    pub fn lags(&self) -> Vec<Lag<'_>> {
         let mut lags: Vec<_> = Vec::new();
         for (partition, measured) in &self.partitions {
             lags.extend(measured.groups.iter().map(|(group, behind)| (group, *partition, behind.steps.as_slice())));

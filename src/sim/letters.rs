@@ -52,7 +52,7 @@ impl Letter {
             Message::Response { .. } => None,
         };
         let (error, protocol) = match &envelope.message {
-            Message::Response { response, .. } => (error_of(response), protocol_of(response)),
+            Message::Response { response, .. } => (response.error(), protocol_of(response)),
             Message::Request { .. } => (None, None),
         };
         Some(Self {
@@ -65,10 +65,10 @@ impl Letter {
             request: envelope.message.is_request(),
             correlation_id: envelope.message.correlation_id(),
             bytes: envelope.message.wire_bytes(),
-            error: error.filter(|error| !error.is_none()),
+            error,
             member,
             protocol,
-            pulse: error.is_none_or(|error| error.is_none()) && says_nothing_new(&envelope.message),
+            pulse: error.is_none() && envelope.message.only_says_that_somebody_lives(),
         })
     }
 
@@ -92,21 +92,6 @@ fn is_of_groups(api: Api) -> bool {
     )
 }
 
-/// Whether a message is a heartbeat that only says that somebody lives.
-fn says_nothing_new(message: &Message) -> bool {
-    match message {
-        Message::Request { request: Request::Heartbeat(_), .. } => true,
-        Message::Response { response: Response::Heartbeat(_), .. } => true,
-        Message::Request { request: Request::ConsumerGroupHeartbeat(heartbeat), .. } => {
-            heartbeat.member_epoch.0 > 0 && heartbeat.owned.is_none() && heartbeat.topics.is_none()
-        }
-        Message::Response { response: Response::ConsumerGroupHeartbeat(heartbeat), .. } => {
-            heartbeat.assignment.is_none()
-        }
-        _ => false,
-    }
-}
-
 fn member_of(request: &Request) -> Option<&Name> {
     match request {
         Request::JoinGroup(join) => Some(&join.member_id),
@@ -115,20 +100,6 @@ fn member_of(request: &Request) -> Option<&Name> {
         Request::OffsetCommit(commit) => Some(&commit.member_id),
         Request::ConsumerGroupHeartbeat(heartbeat) => Some(&heartbeat.member_id),
         Request::LeaveGroup(leave) => leave.members.first().map(|(member, _)| member),
-        _ => None,
-    }
-}
-
-fn error_of(response: &Response) -> Option<ErrorCode> {
-    match response {
-        Response::JoinGroup(join) => Some(join.error),
-        Response::SyncGroup(sync) => Some(sync.error),
-        Response::Heartbeat(heartbeat) => Some(heartbeat.error),
-        Response::ConsumerGroupHeartbeat(heartbeat) => Some(heartbeat.error),
-        Response::OffsetFetch(fetch) => Some(fetch.error),
-        Response::OffsetCommit(commit) => {
-            commit.partitions.iter().map(|(_, error)| *error).find(|error| !error.is_none())
-        }
         _ => None,
     }
 }
