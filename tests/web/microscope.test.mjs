@@ -97,3 +97,23 @@ test('one click compares the run under three protocols', async ({ open }) => {
   await by(page, 'microscope-compare').click();
   await by(page, 'microscope-sheet').waitFor();
 });
+
+test('the keys go to the sheet while it is open, and back to where they went before', async ({ open }) => {
+  const page = await open('?scenario=scale-out');
+  await at(page, 20);
+  await by(page, 'play').focus();
+  await page.keyboard.press('m');
+  await page.waitForFunction(() => document.activeElement?.dataset.testid === 'microscope-sheet');
+  assert.equal(await by(page, 'stage').evaluate((stage) => stage.inert), true, 'nobody tabs through what cannot be seen');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => document.activeElement?.dataset.testid === 'play');
+  assert.equal(await by(page, 'stage').evaluate((stage) => stage.inert), false);
+});
+
+test('of several groups one can choose whose rebalance to look at', async ({ open }) => {
+  const page = await look(open, 'eager-vs-cooperative', 30);
+  for (const group of ['eager', 'cooperative']) {
+    await by(page, 'microscope-group').selectOption(group);
+    await page.getByRole('heading', { name: new RegExp(`^Rebalance \\d+ of ${group}$`) }).waitFor();
+  }
+});
