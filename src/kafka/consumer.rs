@@ -437,6 +437,7 @@ impl Consumer {
             return self.end_fatally(now, out);
         }
         let mut finds_positions = true;
+        let mut hands_out = true;
         if self.is_member() {
             let has_place = self.keep_membership(now, out);
             if has_place {
@@ -444,6 +445,10 @@ impl Consumer {
             }
             // Who has no place in a classic group looks for no positions (`updateAssignmentMetadataIfNeeded`).
             finds_positions = has_place || self.membership.protocol == GroupProtocol::Consumer;
+            // Who was thrown out and cannot join again yet, for want of a coordinator, waits for one in here, and gives up
+            // its partitions as soon as there is one: records of theirs are not handed out meanwhile. (Kafka's poll() hands
+            // them out once its own timeout is over, which ours does not have: `coordinatorUnknownAndUnreadySync`.)
+            hands_out = finds_positions || self.membership.generation().is_some();
         } else {
             self.read_by_itself();
             if self.group.is_some() && self.membership.coordinator().is_none() {
@@ -458,7 +463,9 @@ impl Consumer {
         if self.fatal.is_some() {
             return self.end_fatally(now, out);
         }
-        self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
+        if hands_out {
+            self.fetcher.collect(self.config.max_poll_records, self.application.inbox(), out);
+        }
         self.send_fetches(now, out);
         let returns = self.application.is_busy();
         if returns && self.is_member() && !self.application.takes_no_time() {

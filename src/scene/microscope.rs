@@ -211,6 +211,11 @@ pub fn slide_of(
         track.rebalances().next().map_or(1, |first| first.number),
         track.rebalances().next_back().map_or(1, |last| last.number),
     );
+    // What is still unread counts so far; it becomes a gap of the rebalance when somebody reads it.
+    let mut score = rebalance.score;
+    if open {
+        score.unread = track.unread_now().fold(score.unread, |sum, (_, since)| sum + to.since(since));
+    }
     let partitions = sheet.slide.rows.len() as u32;
     let members = (sheet.slide.lanes.len() - sheet.slide.coordinators) as u32;
     Some(Slide {
@@ -223,7 +228,7 @@ pub fn slide_of(
         from,
         to,
         score: ScoreCard {
-            score: rebalance.score,
+            score,
             traffic: track.traffic(rebalance, letters),
             duration: ended.since(rebalance.began),
             partitions,

@@ -94,7 +94,6 @@ fn setting_of(stamped: &Stamped) -> Option<(&'static str, Option<Node>)> {
             LeaveReason::GroupFull => "group.max.size",
             LeaveReason::Closed | LeaveReason::Replaced | LeaveReason::RemovedByAdmin => return None,
         },
-        Fact::TargetAssigned { .. } => "group.consumer.assignors",
         Fact::AcquisitionEnded { how: AcquisitionEnd::TimedOut, .. } => "group.share.record.lock.duration.ms",
         Fact::AcquisitionEnded { how: AcquisitionEnd::LimitReached, .. } => "group.share.delivery.count.limit",
         Fact::IsrProposed { lagging: Some(_), .. } => "replica.lag.time.max.ms",

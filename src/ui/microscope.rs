@@ -54,7 +54,9 @@ pub fn look(page: Page, group: Option<&str>) {
     });
     match found {
         Some(subject) => page.subject.set(Some(subject)),
-        None => page.tell("No group has rebalanced yet. The microscope opens once one does."),
+        None => page.tell(
+            "No group has rebalanced yet. The microscope opens once one does. (Share groups never do: nobody owns a partition.)",
+        ),
     }
 }
 
