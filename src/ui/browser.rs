@@ -88,6 +88,26 @@ pub fn on_window<E: JsCast + 'static>(event: &str, mut heard: impl FnMut(E) + 's
     listener.forget();
 }
 
+/// Watches an element's size for as long as it is kept.
+pub struct SizeWatch {
+    observer: web_sys::ResizeObserver,
+    _heard: Closure<dyn FnMut()>,
+}
+
+impl Drop for SizeWatch {
+    fn drop(&mut self) {
+        self.observer.disconnect();
+    }
+}
+
+/// Calls `heard` whenever the element has another size, and once at the beginning.
+pub fn on_resize(element: &web_sys::Element, heard: impl FnMut() + 'static) -> Option<SizeWatch> {
+    let heard = Closure::<dyn FnMut()>::new(heard);
+    let observer = web_sys::ResizeObserver::new(heard.as_ref().unchecked_ref()).ok()?;
+    observer.observe(element);
+    Some(SizeWatch { observer, _heard: heard })
+}
+
 /// The element that the keys go to, if it is not the page as a whole.
 pub fn focused() -> Option<HtmlElement> {
     document().active_element()?.dyn_into().ok()

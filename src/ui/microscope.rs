@@ -299,8 +299,12 @@ pub fn SheetCanvas(
     let canvas = NodeRef::<Canvas>::new();
     let painter: Rc<RefCell<Option<Microscope>>> = Rc::default();
     let resized = RwSignal::new(0_u32);
-    browser::on_window("resize", move |_: web_sys::Event| {
-        let _ = resized.try_update(|count| *count += 1);
+    let watching = StoredValue::new_local(None);
+    Effect::new(move |_| {
+        let Some(place) = place.get() else { return };
+        watching.set_value(browser::on_resize(&place, move || {
+            let _ = resized.try_update(|count| *count += 1);
+        }));
     });
     let mounting = Rc::clone(&painter);
     Effect::new(move |_| {

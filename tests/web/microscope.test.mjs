@@ -117,3 +117,12 @@ test('of several groups one can choose whose rebalance to look at', async ({ ope
     await page.getByRole('heading', { name: new RegExp(`^Rebalance \\d+ of ${group}$`) }).waitFor();
   }
 });
+
+test('the sheet is drawn anew when the tables take some of its room', async ({ open }) => {
+  const page = await look(open, 'redelivery', 25);
+  await by(page, 'microscope-tables').locator('summary').click();
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('[data-testid="microscope-sheet"] canvas');
+    return Math.abs(canvas.height - canvas.clientHeight * window.devicePixelRatio) <= 1 && canvas.clientHeight < 500;
+  });
+});
