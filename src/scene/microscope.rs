@@ -57,8 +57,8 @@ pub struct Slide {
     pub score: ScoreCard,
 }
 
-/// More rows than this are sorted by how long they were unread.
-const FEW_ROWS: usize = 60;
+/// More rows than this have no room beside each other: those that were unread come first.
+const FEW_ROWS: usize = 8;
 
 /// A coordinator or a member.
 #[derive(Clone, Debug, PartialEq)]

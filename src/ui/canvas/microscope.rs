@@ -445,8 +445,10 @@ impl Draw<'_> {
         let place = if error { self.slide.lanes.len() + member } else { member };
         let width = pen.width(text, Face::Tiny);
         let fits = at > labelled[place] && at + width < self.right() && at > self.left();
-        if fits || chosen {
-            labelled[place] = at + width + 8.0;
+        // An error's name is long: it is told seldom, and not at all where it would hide what it is about.
+        let hides = error && width > 0.4 * (self.right() - self.left());
+        if (fits && !hides) || chosen {
+            labelled[place] = at + width * if error { 3.0 } else { 1.0 } + 8.0;
             let y = if error { (start.y + end.y) / 2.0 } else { self.y(member) + 16.0 };
             pen.alpha(1.0);
             if error {
