@@ -421,7 +421,8 @@ mod tests {
                 let Some(last) = track.rebalances().next_back() else { continue };
                 let subject = Subject { group: group.to_string(), number: last.number };
                 let slide = slide_of(variant.rebalances(), variant.letters(), names, now, &subject).expect("a slide");
-                for (row, (_, mut spells)) in slide.rows.iter().zip(track.partitions()) {
+                for (partition, mut spells) in track.partitions() {
+                    let row = slide.rows.iter().find(|row| row.partition == partition).expect("a row for each");
                     let reader = spells.next_back().filter(|spell| spell.at < slide.to).and_then(|spell| spell.reader);
                     let shown = row.spells.last().and_then(|spell| spell.reader);
                     let shown = shown.map(|lane| slide.lanes[lane].node);
