@@ -167,11 +167,7 @@ impl Reader {
     }
 
     fn strip(&mut self, world: &World, id: BrokerId, partition: TopicPartition, footprints: &Footprints) -> Strip {
-        let replica = world.broker(id).and_then(|broker| broker.replica(partition));
-        let disk = world.disk(id);
-        let log = replica.map(|replica| replica.log()).or_else(|| disk?.log(partition));
-        let high_watermark = replica.map(|replica| replica.high_watermark());
-        let high_watermark = high_watermark.or_else(|| Some(disk?.high_watermark(partition))).unwrap_or(0);
+        let (log, high_watermark) = kept(world.broker(id), world.disk(id), partition);
         let now = world.now();
         let cells = log.map(|log| self.cells(log)).unwrap_or_default();
         let falling = footprints.falling(id, partition, now);
@@ -528,12 +524,21 @@ pub fn wanted(state: &PartitionRegistration) -> usize {
     state.replicas.len().saturating_sub(state.adding.len())
 }
 
+/// A replica's log and high watermark, as the broker has them, or as they lie on its disk while it is down.
+fn kept<'a>(
+    broker: Option<&'a Broker>,
+    disk: Option<&'a BrokerDisk>,
+    partition: TopicPartition,
+) -> (Option<&'a Log>, Offset) {
+    match broker.and_then(|broker| broker.replica(partition)) {
+        Some(replica) => (Some(replica.log()), replica.high_watermark()),
+        None => (disk.and_then(|disk| disk.log(partition)), disk.map_or(0, |disk| disk.high_watermark(partition))),
+    }
+}
+
 /// A replica among so many that each is a dot on the stage: how far it has come, and neither its name nor its records.
 fn far_strip(broker: Option<&Broker>, disk: Option<&BrokerDisk>, partition: TopicPartition) -> Strip {
-    let replica = broker.and_then(|broker| broker.replica(partition));
-    let log = replica.map(|replica| replica.log()).or_else(|| disk?.log(partition));
-    let high_watermark = replica.map(|replica| replica.high_watermark());
-    let high_watermark = high_watermark.or_else(|| Some(disk?.high_watermark(partition)));
+    let (log, high_watermark) = kept(broker, disk, partition);
     Strip {
         partition,
         label: String::new(),
@@ -541,7 +546,7 @@ fn far_strip(broker: Option<&Broker>, disk: Option<&BrokerDisk>, partition: Topi
         in_sync: false,
         log_start: log.map_or(0, Log::start),
         log_end: log.map_or(0, Log::end),
-        high_watermark: high_watermark.unwrap_or(0),
+        high_watermark,
         cells: Vec::new(),
         epochs: Vec::new(),
         eligible: false,

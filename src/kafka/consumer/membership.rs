@@ -2,8 +2,8 @@
 //! (`AbstractCoordinator`).
 //!
 //! `group.protocol` says how the place is kept: by JoinGroup and SyncGroup ([`joining`](super::joining)), or by
-//! ConsumerGroupHeartbeat alone ([`modern`](super::modern)), as [`Consumer::keep_membership`] finds out. What follows for the partitions is the same for all: they are taken and
-//! given up in [`assignment`](super::assignment).
+//! ConsumerGroupHeartbeat alone ([`modern`](super::modern)), as [`Consumer::keep_membership`] finds out. What follows for
+//! the partitions is the same for all: they are taken and given up in [`assignment`](super::assignment).
 
 use super::heartbeat::Heartbeat;
 use super::joining::Joining;
